@@ -1,0 +1,48 @@
+/* fuse_dev.h - what all rings of the device share: configuration, the FUSE session, open handles, the pool.
+ *
+ * Role: transport.
+ */
+#ifndef VFSD_FUSE_DEV_H
+#define VFSD_FUSE_DEV_H
+
+#include "ipc/messages.h"
+#include "transport/fuse_encode.h"
+#include "transport/handles.h"
+#include "transport/pool.h"
+
+#define FUSE_MAX_WRITE (1u << 20)
+#define FUSE_MAX_PAGES (FUSE_MAX_WRITE / 4096)
+#define QUEUES_MAX IPC_LINKS_MAX
+
+struct queue;
+
+struct fuse_dev {
+	struct ipc_config_transport cfg; /* constant */
+	struct fuse_timeout timeout;     /* constant */
+	struct handles *handles;
+	struct pool *pool;
+
+	/* The session: written by the ring that serves INIT or DESTROY, read by all; each field atomic on its own. A guest
+	 * that lets other requests race its INIT gets either answer for them. */
+	uint64_t session_flags; /* FW_* INIT flags agreed on; see session_up */
+	bool session_up;
+
+	/* For INTERRUPT, which may come by another ring than the request it means. */
+	struct queue *queues[QUEUES_MAX]; /* atomic pointers; set once by queue_new(), until queue_free() */
+};
+
+/* fuse_dev_new() - NULL: no memory. Threads only start when rings do. */
+struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg);
+
+/* fuse_dev_negotiate() - what both sides can do. Pure but for the configuration.
+ * @in: the guest's; flags2 is 0 unless INIT_EXT. @out: the reply, filled.
+ * Return 0, or a positive errno. *flags: what was agreed on. */
+int fuse_dev_negotiate(const struct fuse_dev *dev, const struct fw_init_in *in, struct fw_init_out *out,
+		       uint64_t *flags);
+
+static inline bool fuse_dev_has(struct fuse_dev *dev, uint64_t flag)
+{
+	return __atomic_load_n(&dev->session_flags, __ATOMIC_RELAXED) & flag;
+}
+
+#endif

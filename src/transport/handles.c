@@ -1,0 +1,211 @@
+/* handles.c - see handles.h.
+ *
+ * Slots are found by the low half of the id and guarded by one of a few locks, chosen by the slot, so that rings do not
+ * meet. A second index by nodeid serves handles_note_mode(), which only has work to do for files with special bits.
+ */
+#include "transport/handles.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#define SHARDS 64u
+#define NODE_BUCKETS 1024u
+
+struct shard {
+	pthread_mutex_t lock;
+} __attribute__((aligned(64)));
+
+struct handles {
+	uint32_t slots;
+	struct handle **slot; /* [i] under shard[i % SHARDS] */
+	struct shard shard[SHARDS];
+	pthread_mutex_t node_lock; /* taken alone or inside a shard's lock */
+	struct handle *node[NODE_BUCKETS];
+	uint32_t special; /* atomic: handles with suidgid set, so that the usual case is one load */
+};
+
+static uint32_t node_bucket(uint64_t nodeid)
+{
+	return (uint32_t)((nodeid * 0x9e3779b97f4a7c15ull) >> 54);
+}
+
+/* handles_new() - see handles.h. */
+struct handles *handles_new(uint32_t slots)
+{
+	struct handles *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->slots = slots;
+	t->slot = calloc(slots, sizeof(struct handle *));
+	if (!t->slot) {
+		free(t);
+		return NULL;
+	}
+	for (unsigned i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&t->shard[i].lock, NULL);
+	pthread_mutex_init(&t->node_lock, NULL);
+	return t;
+}
+
+/* handles_free() - see handles.h. */
+void handles_free(struct handles *t)
+{
+	if (!t)
+		return;
+	handles_clear(t);
+	free(t->slot);
+	free(t);
+}
+
+static pthread_mutex_t *lock_of(struct handles *t, uint64_t fh)
+{
+	return &t->shard[(uint32_t)fh % SHARDS].lock;
+}
+
+static void set_suidgid(struct handles *t, struct handle *h, bool on)
+{
+	if (__atomic_exchange_n(&h->suidgid, on, __ATOMIC_RELAXED) == on)
+		return;
+	if (on)
+		__atomic_add_fetch(&t->special, 1, __ATOMIC_RELAXED);
+	else
+		__atomic_sub_fetch(&t->special, 1, __ATOMIC_RELAXED);
+}
+
+static bool mode_is_special(uint32_t mode)
+{
+	return S_ISREG(mode) && (mode & (S_ISUID | S_ISGID));
+}
+
+/* handles_add() - see handles.h. */
+int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_t open_flags, uint32_t mode)
+{
+	uint32_t i = (uint32_t)fh;
+	struct handle *h;
+
+	if (i >= t->slots) {
+		close(fd);
+		return -EPROTO;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h) {
+		close(fd);
+		return -ENOMEM;
+	}
+	h->fh = fh;
+	h->nodeid = nodeid;
+	h->fd = fd;
+	h->refs = 1;
+	h->open_flags = open_flags;
+
+	pthread_mutex_t *lock = lock_of(t, fh);
+
+	pthread_mutex_lock(lock);
+	if (t->slot[i]) {
+		pthread_mutex_unlock(lock);
+		handle_put(h);
+		return -EPROTO;
+	}
+	__atomic_store_n(&t->slot[i], h, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&t->node_lock);
+	h->next_of_node = t->node[node_bucket(nodeid)];
+	t->node[node_bucket(nodeid)] = h;
+	set_suidgid(t, h, mode_is_special(mode));
+	pthread_mutex_unlock(&t->node_lock);
+	pthread_mutex_unlock(lock);
+	return 0;
+}
+
+/* handles_get() - see handles.h. */
+struct handle *handles_get(struct handles *t, uint64_t fh)
+{
+	uint32_t i = (uint32_t)fh;
+	struct handle *h;
+
+	if (i >= t->slots)
+		return NULL;
+	pthread_mutex_t *lock = lock_of(t, fh);
+
+	pthread_mutex_lock(lock);
+	h = t->slot[i];
+	if (h && h->fh == fh)
+		__atomic_add_fetch(&h->refs, 1, __ATOMIC_RELAXED);
+	else
+		h = NULL;
+	pthread_mutex_unlock(lock);
+	return h;
+}
+
+/* handle_put() - see handles.h. */
+void handle_put(struct handle *h)
+{
+	if (h && __atomic_sub_fetch(&h->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+		close(h->fd);
+		free(h);
+	}
+}
+
+/* Under the slot's lock. */
+static struct handle *detach(struct handles *t, uint32_t i)
+{
+	struct handle *h = t->slot[i], **pp;
+
+	__atomic_store_n(&t->slot[i], NULL, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&t->node_lock);
+	for (pp = &t->node[node_bucket(h->nodeid)]; *pp; pp = &(*pp)->next_of_node) {
+		if (*pp == h) {
+			*pp = h->next_of_node;
+			break;
+		}
+	}
+	set_suidgid(t, h, false);
+	pthread_mutex_unlock(&t->node_lock);
+	return h;
+}
+
+/* handles_remove() - see handles.h. */
+void handles_remove(struct handles *t, uint64_t fh)
+{
+	uint32_t i = (uint32_t)fh;
+	struct handle *h = NULL;
+
+	if (i >= t->slots)
+		return;
+	pthread_mutex_lock(lock_of(t, fh));
+	if (t->slot[i] && t->slot[i]->fh == fh)
+		h = detach(t, i);
+	pthread_mutex_unlock(lock_of(t, fh));
+	handle_put(h);
+}
+
+/* handles_clear() - see handles.h. */
+void handles_clear(struct handles *t)
+{
+	for (uint32_t i = 0; i < t->slots; i++) {
+		struct handle *h = NULL;
+
+		/* An empty slot, seen without its lock, is one that a new session cannot have filled yet. */
+		if (!__atomic_load_n(&t->slot[i], __ATOMIC_ACQUIRE))
+			continue;
+		pthread_mutex_lock(lock_of(t, i));
+		if (t->slot[i])
+			h = detach(t, i);
+		pthread_mutex_unlock(lock_of(t, i));
+		handle_put(h);
+	}
+}
+
+/* handles_note_mode() - see handles.h. */
+void handles_note_mode(struct handles *t, uint64_t nodeid, uint32_t mode)
+{
+	bool special = mode_is_special(mode);
+
+	if (likely(!special && __atomic_load_n(&t->special, __ATOMIC_RELAXED) == 0))
+		return;
+	pthread_mutex_lock(&t->node_lock);
+	for (struct handle *h = t->node[node_bucket(nodeid)]; h; h = h->next_of_node)
+		if (h->nodeid == nodeid)
+			set_suidgid(t, h, special);
+	pthread_mutex_unlock(&t->node_lock);
+}

@@ -1,0 +1,52 @@
+/* handles.h - files that the guest has open and whose descriptor the fsworker granted to us.
+ *
+ * Role: transport. A handle is known by the 64-bit id that the fsworker made (slot and generation). The table is
+ * bounded by the configuration. A holder of a reference may use the descriptor while the guest releases the handle:
+ * the descriptor is closed with the last reference.
+ */
+#ifndef VFSD_HANDLES_H
+#define VFSD_HANDLES_H
+
+#include "common/base.h"
+
+struct handle {
+	uint64_t fh, nodeid;
+	int fd;
+	uint32_t refs;        /* atomic */
+	uint32_t open_flags;  /* O_* that the guest asked for */
+	bool suidgid;         /* atomic: the file has setuid or setgid bits, see handles_note_mode() */
+	bool no_nowait_read;  /* atomic: this file system cannot say "it would block" for a read */
+	bool no_nowait_write; /* atomic: the same for a write */
+	int64_t slow_until_ns; /* atomic, CLOCK_MONOTONIC: inline writes blocked lately, use the pool until then */
+	struct handle *next_of_node; /* under the node lock */
+};
+
+struct handles;
+
+/* handles_new() - @slots: how many handles the fsworker may make. NULL: no memory. */
+struct handles *handles_new(uint32_t slots);
+
+/* handles_free() - with all handles; nobody uses the table any more. */
+void handles_free(struct handles *t);
+
+/* handles_add() - note a granted descriptor (taken over, also on error).
+ * @mode: st_mode of the file. Return 0, -EPROTO when the id is out of range or in use, -ENOMEM. */
+int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_t open_flags,
+		uint32_t mode) NODISCARD;
+
+/* handles_get() - with a reference; NULL when there is none of that id. handle_put() gives it back. */
+struct handle *handles_get(struct handles *t, uint64_t fh);
+void handle_put(struct handle *h);
+
+/* handles_remove() - the guest released it. */
+void handles_remove(struct handles *t, uint64_t fh);
+
+/* handles_clear() - a new session. */
+void handles_clear(struct handles *t);
+
+/* handles_note_mode() - an answer told the file's mode: our writes clear setuid and setgid bits, since we are nobody,
+ * so that a file that has them is written by the fsworker when the guest's writer may keep them. A change that the
+ * host makes behind the guest's back is not seen here; then the bits are cleared, which is the safe side. */
+void handles_note_mode(struct handles *t, uint64_t nodeid, uint32_t mode);
+
+#endif

@@ -1,0 +1,449 @@
+/* queue.c - a ring's thread: its rounds, its mailbox, and the control thread's side of it.
+ *
+ * Role: transport. A round takes chains until there are no more, sends what was asked of the fsworker in one datagram, makes
+ * finished heads visible in one update of the used index, and calls the guest once, if it wants to be called.
+ *
+ * Stopping waits for the requests in flight, so that after GET_VRING_BASE nothing touches the ring. Locks that wait are
+ * the exception, they may wait for ever: they stay, and if the VMM starts the ring again where it was (a paused VM), their
+ * answers find their way; if the ring is another (a reset), they are cancelled.
+ */
+#include "transport/queue_int.h"
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#define ROUND_MAX 64 /* chains taken before answers are looked at again */
+
+/* queue_report_broken() - once per start: log it, tell the VMM by the ring's err descriptor. */
+void queue_report_broken(struct queue *q)
+{
+	const char *why = virtq_why_broken(q->vq);
+	uint64_t one = 1;
+
+	if (!why || q->reported_broken)
+		return;
+	q->reported_broken = true;
+	log_err("ring %u is stopped: %s", q->index, why);
+	if (q->err_fd >= 0)
+		(void)!write(q->err_fd, &one, sizeof(one));
+}
+
+static bool may_pop(struct queue *q)
+{
+	if (!q->enabled || q->stopping || q->link_dead || !virtq_started(q->vq) || virtq_why_broken(q->vq))
+		return false;
+	if (IPC_DGRAM_MAX - q->out->used < LINK_ROOM)
+		link_flush(q);
+	return !q->out_full;
+}
+
+/* queue_run_ring() - take what is available. */
+void queue_run_ring(struct queue *q)
+{
+	struct virtq_elem e;
+	unsigned n = 0;
+
+	if (!may_pop(q))
+		return;
+	virtq_no_kick(q->vq);
+	while (may_pop(q)) {
+		enum virtq_status s = virtq_pop(q->vq, &e);
+
+		if (s == VIRTQ_OK) {
+			request_begin(q, &e);
+			if (++n % ROUND_MAX == 0) {
+				/* A guest that never pauses must not keep answers and commands waiting. */
+				link_flush(q);
+				link_read(q);
+				queue_run_mail(q);
+				queue_finish_round(q);
+			}
+			continue;
+		}
+		if (s == VIRTQ_BROKEN) {
+			queue_report_broken(q);
+			return;
+		}
+		if (!virtq_want_kick(q->vq))
+			return;
+		virtq_no_kick(q->vq);
+	}
+}
+
+static void stop_finish(struct queue *q)
+{
+	struct queue_command *c = q->stop_cmd;
+
+	q->last_base = virtq_stop(q->vq);
+	q->stopping = false;
+	q->stop_cmd = NULL;
+	gmem_unref(q->mem);
+	q->mem = NULL;
+	pthread_mutex_lock(&q->mail_lock);
+	c->result = q->last_base;
+	c->done = true;
+	pthread_cond_signal(&q->mail_done);
+	pthread_mutex_unlock(&q->mail_lock);
+}
+
+/* queue_finish_round() - send, publish, call. */
+void queue_finish_round(struct queue *q)
+{
+	link_bulk_continue(q);
+	link_flush(q);
+	if (q->pushed) {
+		q->pushed = false;
+		if (virtq_started(q->vq) && virtq_publish(q->vq) && q->call_fd >= 0) {
+			uint64_t one = 1;
+
+			(void)!write(q->call_fd, &one, sizeof(one));
+		}
+	}
+	queue_report_broken(q);
+	if (q->stopping && (q->active == 0 || q->link_dead))
+		stop_finish(q);
+}
+
+/* Mailbox ------------------------------------------------------------------------------------------ */
+
+static void wake(struct queue *q)
+{
+	uint64_t one = 1;
+
+	(void)!write(q->wake_fd, &one, sizeof(one));
+}
+
+/* queue_post_done() - from a pool thread: a job has finished. */
+void queue_post_done(struct queue *q, struct direct_job *job)
+{
+	bool first;
+
+	pthread_mutex_lock(&q->mail_lock);
+	first = !q->mail_jobs;
+	job->next_done = q->mail_jobs;
+	q->mail_jobs = job;
+	pthread_mutex_unlock(&q->mail_lock);
+	if (first)
+		wake(q);
+}
+
+/* queue_post_interrupt() - from any ring's thread: the guest has lost interest in a request. */
+void queue_post_interrupt(struct queue *q, uint64_t unique)
+{
+	pthread_mutex_lock(&q->mail_lock);
+	if (q->mail_ninterrupts < ARRAY_SIZE(q->mail_interrupts))
+		q->mail_interrupts[q->mail_ninterrupts++] = unique;
+	pthread_mutex_unlock(&q->mail_lock);
+	wake(q);
+}
+
+static void run_interrupts(struct queue *q, const uint64_t *uniques, unsigned n)
+{
+	for (uint32_t i = 0; i < q->nslots; i++)
+		for (unsigned k = 0; k < n; k++)
+			if (q->slots[i]->state == REQUEST_WAITING && q->slots[i]->unique == uniques[k])
+				link_cancel(q->slots[i]);
+}
+
+static bool have_waiting(const struct queue *q)
+{
+	for (uint32_t i = 0; i < q->nslots; i++)
+		if (q->slots[i]->state == REQUEST_WAITING)
+			return true;
+	return false;
+}
+
+/* Nobody will hear the answers of waiting locks any more. */
+static void orphan_waiting(struct queue *q)
+{
+	for (uint32_t i = 0; i < q->nslots; i++) {
+		struct request *r = q->slots[i];
+
+		if (r->state != REQUEST_WAITING)
+			continue;
+		if (r->parked_error < 0) {
+			link_cancel(r);
+			r->state = REQUEST_ORPHAN;
+		} else {
+			r->state = REQUEST_ORPHAN;
+			request_free(r);
+		}
+	}
+}
+
+/* Answers that came while the ring was stopped. */
+static void tell_parked(struct queue *q)
+{
+	for (uint32_t i = 0; i < q->nslots; i++) {
+		struct request *r = q->slots[i];
+
+		if (r->state != REQUEST_WAITING || r->parked_error < 0)
+			continue;
+		r->state = REQUEST_SENT;
+		q->active++;
+		request_reply_error(r, r->parked_error);
+	}
+}
+
+static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *mem)
+{
+	bool keep = have_waiting(q) && cfg->base == q->last_base;
+	uint32_t max = cfg->size + q->nslots; /* orphans may hold slots of before */
+	struct request **slots;
+	int r;
+
+	if (!keep)
+		orphan_waiting(q);
+	if (max > q->slots_max) {
+		slots = realloc(q->slots, max * sizeof(*slots));
+		if (!slots)
+			return -ENOMEM;
+		q->slots = slots;
+		q->slots_max = max;
+	}
+	q->reported_broken = false;
+	r = virtq_start(q->vq, cfg, mem, keep);
+	if (r < 0)
+		return r;
+	q->mem = gmem_ref(mem);
+	tell_parked(q);
+	return 0;
+}
+
+static int set_gmem(struct queue *q, struct gmem *mem)
+{
+	int r;
+
+	if (!virtq_started(q->vq))
+		return 0;
+	r = virtq_set_gmem(q->vq, mem);
+	gmem_ref(mem);
+	gmem_unref(q->mem);
+	q->mem = mem;
+	return r;
+}
+
+static void replace_fd(int *slot, int fd)
+{
+	close_fd(slot);
+	*slot = fd;
+}
+
+/* Return false when the command is done later (a stop that waits). */
+static bool run_command(struct queue *q, struct queue_command *c)
+{
+	switch (c->cmd) {
+	case CMD_START:
+		c->result = start(q, c->cfg, c->mem);
+		break;
+	case CMD_DROP:
+		orphan_waiting(q);
+		/* fall through */
+	case CMD_STOP:
+		c->result = q->last_base;
+		if (!virtq_started(q->vq))
+			break;
+		q->stopping = true;
+		q->stop_cmd = c;
+		return false; /* queue_finish_round() looks whether it is time */
+	case CMD_ENABLE:
+		q->enabled = c->on;
+		break;
+	case CMD_GMEM:
+		c->result = set_gmem(q, c->mem);
+		break;
+	case CMD_KICK:
+		queue_loop_watch_kick(q->loop, c->fd);
+		replace_fd(&q->kick_fd, c->fd);
+		break;
+	case CMD_CALL:
+		replace_fd(&q->call_fd, c->fd);
+		break;
+	case CMD_ERR:
+		replace_fd(&q->err_fd, c->fd);
+		break;
+	case CMD_EXIT:
+		queue_loop_exit(q->loop);
+		break;
+	case CMD_NONE:
+		break;
+	}
+	return true;
+}
+
+/* queue_run_mail() - on the ring's thread. Its caller looks at the ring afterwards: a command may have started or enabled it,
+ * and a kick may have gone to a descriptor that was replaced. */
+void queue_run_mail(struct queue *q)
+{
+	uint64_t interrupts[ARRAY_SIZE(q->mail_interrupts)];
+	struct direct_job *jobs;
+	struct queue_command *c;
+	unsigned n;
+
+	pthread_mutex_lock(&q->mail_lock);
+	jobs = q->mail_jobs;
+	q->mail_jobs = NULL;
+	c = q->mail_cmd;
+	q->mail_cmd = NULL;
+	n = q->mail_ninterrupts;
+	q->mail_ninterrupts = 0;
+	memcpy(interrupts, q->mail_interrupts, n * sizeof(interrupts[0]));
+	pthread_mutex_unlock(&q->mail_lock);
+
+	while (jobs) {
+		struct direct_job *next = jobs->next_done;
+
+		direct_done(jobs);
+		jobs = next;
+	}
+	if (n)
+		run_interrupts(q, interrupts, n);
+	if (c && run_command(q, c)) {
+		queue_finish_round(q);
+		pthread_mutex_lock(&q->mail_lock);
+		c->done = true;
+		pthread_cond_signal(&q->mail_done);
+		pthread_mutex_unlock(&q->mail_lock);
+	}
+}
+
+/* The control thread's side ------------------------------------------------------------------------ */
+
+static int command(struct queue *q, struct queue_command c)
+{
+	pthread_mutex_lock(&q->mail_lock);
+	q->mail_cmd = &c;
+	wake(q);
+	while (!c.done)
+		pthread_cond_wait(&q->mail_done, &q->mail_lock);
+	pthread_mutex_unlock(&q->mail_lock);
+	return c.result;
+}
+
+static void *queue_thread(void *arg)
+{
+	struct queue *q = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), q->index ? "ring-%u" : "hiprio", q->index);
+	prctl(PR_SET_NAME, name);
+	queue_loop_run(q->loop);
+	return NULL;
+}
+
+static void free_parts(struct queue *q)
+{
+	if (q->loop)
+		queue_loop_free(q->loop);
+	if (q->vq)
+		virtq_free(q->vq);
+	for (uint32_t i = 0; i < q->nslots; i++)
+		free(q->slots[i]);
+	free(q->slots);
+	free(q->out);
+	free(q->in);
+	free(q->args);
+	free(q->reply);
+	close_fd(&q->wake_fd);
+	close_fd(&q->link_fd);
+	close_fd(&q->kick_fd);
+	close_fd(&q->call_fd);
+	close_fd(&q->err_fd);
+	free(q);
+}
+
+/* queue_new() - see queue.h. */
+struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk)
+{
+	struct queue *q = calloc(1, sizeof(*q));
+	int e = ENOMEM;
+
+	if (!q) {
+		close(link_fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	q->dev = dev;
+	q->index = index;
+	q->link_fd = link_fd;
+	q->kick_fd = q->call_fd = q->err_fd = -1;
+	q->bulk = bulk;
+	q->bulk_free = (1u << IPC_BULK_SLOTS) - 1;
+	q->bulk_wait_tail = &q->bulk_wait;
+	pthread_mutex_init(&q->mail_lock, NULL);
+	pthread_cond_init(&q->mail_done, NULL);
+	q->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	q->vq = virtq_new();
+	q->out = calloc(1, sizeof(*q->out));
+	q->in = calloc(1, sizeof(*q->in));
+	q->args = malloc(FUSE_ARGS_MAX);
+	q->reply = malloc(QUEUE_REPLY_MAX);
+	if (q->wake_fd >= 0 && q->vq && q->out && q->in && q->args && q->reply)
+		q->loop = queue_loop_new(q);
+	if (q->loop)
+		e = pthread_create(&q->thread, NULL, queue_thread, q);
+	if (e) {
+		free_parts(q);
+		errno = e;
+		return NULL;
+	}
+	__atomic_store_n(&dev->queues[index], q, __ATOMIC_RELEASE);
+	return q;
+}
+
+/* queue_free() - see queue.h. No other ring may be running: an INTERRUPT there could still mean this one. */
+void queue_free(struct queue *q)
+{
+	command(q, (struct queue_command){ .cmd = CMD_DROP });
+	__atomic_store_n(&q->dev->queues[q->index], NULL, __ATOMIC_RELEASE);
+	command(q, (struct queue_command){ .cmd = CMD_EXIT });
+	pthread_join(q->thread, NULL);
+	free_parts(q);
+}
+
+int queue_start(struct queue *q, const struct virtq_config *cfg, struct gmem *m)
+{
+	return command(q, (struct queue_command){ .cmd = CMD_START, .cfg = cfg, .mem = m });
+}
+
+uint16_t queue_stop(struct queue *q)
+{
+	return (uint16_t)command(q, (struct queue_command){ .cmd = CMD_STOP });
+}
+
+void queue_drop(struct queue *q)
+{
+	command(q, (struct queue_command){ .cmd = CMD_DROP });
+}
+
+/* Only the control thread starts and stops, so that its own question needs no lock. */
+bool queue_started(const struct queue *q)
+{
+	return virtq_started(q->vq);
+}
+
+void queue_enable(struct queue *q, bool on)
+{
+	command(q, (struct queue_command){ .cmd = CMD_ENABLE, .on = on });
+}
+
+int queue_set_gmem(struct queue *q, struct gmem *m)
+{
+	return command(q, (struct queue_command){ .cmd = CMD_GMEM, .mem = m });
+}
+
+void queue_set_kick(struct queue *q, int fd)
+{
+	command(q, (struct queue_command){ .cmd = CMD_KICK, .fd = fd });
+}
+
+void queue_set_call(struct queue *q, int fd)
+{
+	command(q, (struct queue_command){ .cmd = CMD_CALL, .fd = fd });
+}
+
+void queue_set_err(struct queue *q, int fd)
+{
+	command(q, (struct queue_command){ .cmd = CMD_ERR, .fd = fd });
+}

@@ -1,0 +1,291 @@
+/* request.c - one FUSE request from its chain to its reply.
+ *
+ * Role: transport. Distrusted: the guest. A request's bytes are copied out of guest memory once, into q->args, and only
+ * the copy is looked at. Whatever is wrong with it costs the guest an error reply; when there is not even room for one,
+ * the chain goes back with nothing written.
+ */
+#include "transport/queue_int.h"
+
+#include <limits.h>
+
+static request_fn *const handlers[FW_OPCODE_END] = {
+#define FUSE_OP(OP, handler, size, names, flags) [FW_##OP] = request_##handler,
+#include "transport/fuse_ops.def"
+#undef FUSE_OP
+};
+
+/* request_alloc() - a free slot; NULL when memory is short. */
+struct request *request_alloc(struct queue *q)
+{
+	struct request *r = q->free;
+
+	if (r) {
+		q->free = r->next;
+	} else {
+		if (q->nslots == q->slots_max)
+			return NULL;
+		r = calloc(1, sizeof(*r));
+		if (!r)
+			return NULL;
+		r->q = q;
+		r->index = q->nslots;
+		q->slots[q->nslots++] = r;
+	}
+	r->gen++;
+	r->state = REQUEST_NEW;
+	r->bulk_slot = -1;
+	r->parked_error = -1;
+	r->seg = NULL;
+	r->out_seg = NULL;
+	r->nseg = r->nout = 0;
+	r->direct.done = 0;
+	q->active++;
+	return r;
+}
+
+/* request_free() - the slot is free again; nothing is told to the guest. */
+void request_free(struct request *r)
+{
+	struct queue *q = r->q;
+
+	if (r->state != REQUEST_WAITING && r->state != REQUEST_ORPHAN)
+		q->active--;
+	link_bulk_free(r);
+	if (r->state != REQUEST_NEW) {
+		if (r->seg != r->inline_seg)
+			free(r->seg);
+		free(r->out_seg);
+	}
+	r->seg = NULL;
+	r->out_seg = NULL;
+	r->state = REQUEST_FREE;
+	r->next = q->free;
+	q->free = r;
+}
+
+/* request_keep() - the request outlives this round: its segments move out of the virtqueue's scratch.
+ * Return false when memory is short (nothing changed). The state becomes SENT. */
+bool request_keep(struct request *r)
+{
+	struct virtq_seg *seg = r->inline_seg, *out = NULL;
+
+	if (r->state != REQUEST_NEW)
+		return true;
+	if (r->nseg > REQUEST_SEGS) {
+		seg = malloc(r->nseg * sizeof(*seg));
+		if (!seg)
+			return false;
+	}
+	if (r->nout) {
+		out = malloc(r->nout * sizeof(*out));
+		if (!out) {
+			if (seg != r->inline_seg)
+				free(seg);
+			return false;
+		}
+		memcpy(out, r->out_seg, r->nout * sizeof(*out));
+	}
+	if (r->nseg)
+		memcpy(seg, r->seg, r->nseg * sizeof(*seg));
+	r->seg = seg;
+	r->out_seg = out;
+	r->state = REQUEST_SENT;
+	return true;
+}
+
+/* request_end() - give the head back with used_len bytes written. */
+void request_end(struct request *r, uint32_t used_len)
+{
+	struct queue *q = r->q;
+
+	if (r->state != REQUEST_ORPHAN && virtq_started(q->vq)) {
+		virtq_push(q->vq, r->head, used_len);
+		q->pushed = true;
+	}
+	request_free(r);
+}
+
+/* request_copy_in() - write into the guest's buffers, `skip` bytes from their start.
+ * Return false when they have no room or lie outside of guest memory. */
+bool request_copy_in(struct request *r, uint64_t skip, const void *data, size_t len)
+{
+	const char *from = data;
+
+	if (!r->q->mem)
+		return false; /* stopped while a pool thread was at it */
+	for (unsigned i = 0; i < r->nseg && len; i++) {
+		struct virtq_seg s = r->seg[i];
+
+		if (skip >= s.len) {
+			skip -= s.len;
+			continue;
+		}
+		size_t n = MIN((size_t)(s.len - skip), len);
+		char *to = gmem_at(r->q->mem, s.addr, s.len);
+
+		if (!to)
+			return false;
+		memcpy(to + skip, from, n);
+		from += n;
+		len -= n;
+		skip = 0;
+	}
+	return len == 0;
+}
+
+static void no_room(struct request *r)
+{
+	log_limited(LOG_LVL_WARN, "ring %u: a %s request has no memory for its reply", r->q->index,
+		    fuse_op_name(r->opcode));
+	request_end(r, 0);
+}
+
+/* request_reply2() - success, with a body in two parts (the second may be empty). */
+void request_reply2(struct request *r, const void *body, size_t len, const void *tail, size_t tail_len)
+{
+	struct fw_out_header h = {
+		.len = (uint32_t)(sizeof(h) + len + tail_len),
+		.unique = r->unique,
+	};
+
+	if (h.len > r->reply_room) {
+		request_reply_error(r, r->reply_room < sizeof(h) ? 0 : EIO);
+		return;
+	}
+	if (!request_copy_in(r, sizeof(h), body, len) || !request_copy_in(r, sizeof(h) + len, tail, tail_len)) {
+		request_reply_error(r, EFAULT);
+		return;
+	}
+	if (request_copy_in(r, 0, &h, sizeof(h)))
+		request_end(r, h.len);
+	else
+		no_room(r);
+}
+
+/* request_reply() - the result: an error (positive errno), or a body. */
+void request_reply(struct request *r, int error, const void *body, size_t len)
+{
+	if (error)
+		request_reply_error(r, error);
+	else
+		request_reply2(r, body, len, NULL, 0);
+}
+
+/* request_reply_error() - an error, or with 0 a success without a body. */
+void request_reply_error(struct request *r, int error)
+{
+	struct fw_out_header h = { .len = sizeof(h), .error = -error, .unique = r->unique };
+
+	if (request_copy_in(r, 0, &h, sizeof(h)))
+		request_end(r, h.len);
+	else
+		no_room(r);
+}
+
+/* request_reply_written() - success; body_len bytes of body already are where they belong. */
+void request_reply_written(struct request *r, uint64_t body_len)
+{
+	struct fw_out_header h = { .len = (uint32_t)(sizeof(h) + body_len), .unique = r->unique };
+
+	if (request_copy_in(r, 0, &h, sizeof(h)))
+		request_end(r, h.len);
+	else
+		no_room(r);
+}
+
+/* Copy bytes [from, to) of what the guest sent to where they belong in q->args. */
+static bool copy_out(struct queue *q, const struct virtq_elem *e, uint64_t from, uint64_t to)
+{
+	uint64_t pos = 0;
+
+	for (unsigned i = 0; i < e->nout && pos < to; i++) {
+		const struct virtq_seg *s = &e->seg[i];
+		uint64_t a = MAX(from, pos), b = MIN(to, pos + s->len);
+
+		if (a < b) {
+			const char *p = gmem_at(q->mem, s->addr, s->len);
+
+			if (!p)
+				return false;
+			memcpy(q->args + a, p + (a - pos), b - a);
+		}
+		pos += s->len;
+	}
+	return pos >= to;
+}
+
+/* A request that cannot be decoded. */
+static void refuse(struct request *r, int error, const char *what)
+{
+	log_limited(LOG_LVL_WARN, "ring %u: %s request %s: answered with errno %d", r->q->index,
+		    fuse_op_name(r->opcode), what, error);
+	if (fuse_op_flags(r->opcode) & FD_NO_REPLY)
+		request_end(r, 0);
+	else
+		request_reply_error(r, error);
+}
+
+/* request_begin() - take one chain off the ring and have it served. */
+void request_begin(struct queue *q, const struct virtq_elem *e)
+{
+	struct request *r = request_alloc(q);
+	struct fw_in_header *h = (struct fw_in_header *)q->args;
+	struct fuse_req fr;
+	uint32_t want = 0;
+	int error;
+
+	if (!r) {
+		log_limited(LOG_LVL_ERR, "ring %u: no memory for one more request", q->index);
+		virtq_push(q->vq, e->head, 0);
+		q->pushed = true;
+		return;
+	}
+	r->head = e->head;
+	r->seg = e->seg + e->nout;
+	r->nseg = e->nin;
+	r->reply_room = e->in_len;
+	memset(h, 0, sizeof(*h));
+	if (!copy_out(q, e, 0, MIN(e->out_len, sizeof(*h)))) {
+		r->unique = 0;
+		r->opcode = 0;
+		refuse(r, EFAULT, "lies outside of guest memory");
+		return;
+	}
+	r->unique = h->unique;
+	r->opcode = h->opcode;
+	if (e->out_len < sizeof(*h)) {
+		refuse(r, EINVAL, "is shorter than its header");
+		return;
+	}
+	error = fuse_decode_head(h, e->out_len, &want);
+	if (error == ENOSYS) {
+		log_debug("ring %u: operation %u is not supported", q->index, r->opcode);
+		request_reply_error(r, ENOSYS);
+		return;
+	}
+	if (error) {
+		refuse(r, error, "has a wrong length");
+		return;
+	}
+	if (!copy_out(q, e, sizeof(*h), want)) {
+		refuse(r, EFAULT, "lies outside of guest memory");
+		return;
+	}
+	error = fuse_decode(q->args, want, fuse_dev_has(q->dev, FW_SETXATTR_EXT), &fr);
+	if (error) {
+		refuse(r, error, "is malformed");
+		return;
+	}
+	log_debug("ring %u: %s unique %llu nodeid %llx", q->index, fuse_op_name(r->opcode),
+		  (unsigned long long)r->unique, (unsigned long long)fr.h.nodeid);
+	if (!(fr.flags & FD_BEFORE_INIT) && !__atomic_load_n(&q->dev->session_up, __ATOMIC_ACQUIRE)) {
+		refuse(r, EIO, "came without a session (no INIT yet)");
+		return;
+	}
+	r->nodeid = fr.h.nodeid;
+	if (fr.flags & FD_DATA_STAYS) {
+		r->out_seg = e->seg;
+		r->nout = e->nout;
+	}
+	handlers[r->opcode](r, &fr);
+}
