@@ -525,6 +525,8 @@ struct ipc_config_transport {
 	uint32_t thread_pool_size;
 	uint32_t nlinks; /* 1 + the most request queues */
 	uint32_t max_open_files;
+	uint32_t config_queues; /* request queues that the configuration space tells of */
+	uint32_t zero;
 	uint64_t timeout_ns; /* of names and attributes */
 	char tag[40];        /* up to 36 bytes, NUL-padded */
 };

@@ -78,11 +78,29 @@ static bool mode_is_special(uint32_t mode)
 	return S_ISREG(mode) && (mode & (S_ISUID | S_ISGID));
 }
 
+/* Under the slot's lock. */
+static struct handle *detach(struct handles *t, uint32_t i)
+{
+	struct handle *h = t->slot[i], **pp;
+
+	__atomic_store_n(&t->slot[i], NULL, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&t->node_lock);
+	for (pp = &t->node[node_bucket(h->nodeid)]; *pp; pp = &(*pp)->next_of_node) {
+		if (*pp == h) {
+			*pp = h->next_of_node;
+			break;
+		}
+	}
+	set_suidgid(t, h, false);
+	pthread_mutex_unlock(&t->node_lock);
+	return h;
+}
+
 /* handles_add() - see handles.h. */
 int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_t open_flags, uint32_t mode)
 {
 	uint32_t i = (uint32_t)fh;
-	struct handle *h;
+	struct handle *h, *stale;
 
 	if (i >= t->slots) {
 		close(fd);
@@ -102,11 +120,13 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 	pthread_mutex_t *lock = lock_of(t, fh);
 
 	pthread_mutex_lock(lock);
-	if (t->slot[i]) {
+	if (t->slot[i] && t->slot[i]->fh == fh) {
 		pthread_mutex_unlock(lock);
 		handle_put(h);
 		return -EPROTO;
 	}
+	/* Another generation: one whose answer came when its session had ended already. */
+	stale = t->slot[i] ? detach(t, i) : NULL;
 	__atomic_store_n(&t->slot[i], h, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&t->node_lock);
 	h->next_of_node = t->node[node_bucket(nodeid)];
@@ -114,6 +134,7 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 	set_suidgid(t, h, mode_is_special(mode));
 	pthread_mutex_unlock(&t->node_lock);
 	pthread_mutex_unlock(lock);
+	handle_put(stale);
 	return 0;
 }
 
@@ -144,24 +165,6 @@ void handle_put(struct handle *h)
 		close(h->fd);
 		free(h);
 	}
-}
-
-/* Under the slot's lock. */
-static struct handle *detach(struct handles *t, uint32_t i)
-{
-	struct handle *h = t->slot[i], **pp;
-
-	__atomic_store_n(&t->slot[i], NULL, __ATOMIC_RELEASE);
-	pthread_mutex_lock(&t->node_lock);
-	for (pp = &t->node[node_bucket(h->nodeid)]; *pp; pp = &(*pp)->next_of_node) {
-		if (*pp == h) {
-			*pp = h->next_of_node;
-			break;
-		}
-	}
-	set_suidgid(t, h, false);
-	pthread_mutex_unlock(&t->node_lock);
-	return h;
 }
 
 /* handles_remove() - see handles.h. */

@@ -30,7 +30,7 @@ struct handles *handles_new(uint32_t slots);
 void handles_free(struct handles *t);
 
 /* handles_add() - note a granted descriptor (taken over, also on error).
- * @mode: st_mode of the file. Return 0, -EPROTO when the id is out of range or in use, -ENOMEM. */
+ * @mode: st_mode of the file. Return 0, -EPROTO when the id is out of range or known already, -ENOMEM. */
 int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_t open_flags,
 		uint32_t mode) NODISCARD;
 

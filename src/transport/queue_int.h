@@ -144,7 +144,7 @@ struct queue {
 #define QUEUE_REPLY_MAX (72u * 1024)
 
 /* The most that one request can add to a batch: the ring is only popped while there is that much room. */
-#define LINK_ROOM (IPC_NAME_MAX + IPC_XATTR_MAX + 1024u)
+#define LINK_ROOM (FUSE_ARGS_MAX + 4096u)
 
 /* queue.c */
 void queue_run_mail(struct queue *q);

@@ -74,6 +74,10 @@ static bool take_grant(struct request *r, const struct ipc_msg *m, uint64_t fh, 
 
 	if (m->nfds == 0)
 		return true;
+	if (r->q->dev->cfg.flags & CFG_FORWARDED) {
+		wrong(r, "a descriptor, where none may be");
+		return false;
+	}
 	error = handles_add(r->q->dev->handles, fh, nodeid, ipc_take_fd(r->q->in, m, 0), r->flags, mode);
 	if (error == 0)
 		return true;

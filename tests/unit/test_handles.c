@@ -30,7 +30,7 @@ START_TEST(ids)
 	ck_assert_ptr_null(handles_get(t, FH(1, 8)));
 	ck_assert_ptr_null(handles_get(t, UINT64_MAX));
 	ck_assert_int_eq(handles_add(t, FH(1, 8), 10, null_fd(), 0, S_IFREG), -EPROTO);
-	ck_assert_int_eq(handles_add(t, FH(9, 3), 10, null_fd(), 0, S_IFREG), -EPROTO);
+	ck_assert_int_eq(handles_add(t, FH(1, 3), 10, null_fd(), 0, S_IFREG), -EPROTO);
 	h = handles_get(t, FH(1, 3));
 	ck_assert_ptr_nonnull(h);
 	handles_remove(t, FH(2, 3)); /* somebody else's */
@@ -39,6 +39,23 @@ START_TEST(ids)
 	ck_assert_ptr_null(handles_get(t, FH(1, 3)));
 	handle_put(h);
 	ck_assert(!is_open(fd));
+	handles_free(t);
+}
+END_TEST
+
+START_TEST(later_generation_replaces_a_stale_one)
+{
+	struct handles *t = handles_new(8);
+	int fd = null_fd();
+	struct handle *h;
+
+	ck_assert_int_eq(handles_add(t, FH(1, 3), 10, fd, O_RDWR, S_IFREG | 04755), 0);
+	ck_assert_int_eq(handles_add(t, FH(2, 3), 11, null_fd(), O_RDWR, S_IFREG), 0);
+	ck_assert(!is_open(fd) || fd == -1);
+	ck_assert_ptr_null(handles_get(t, FH(1, 3)));
+	h = handles_get(t, FH(2, 3));
+	ck_assert_uint_eq(h->nodeid, 11);
+	handle_put(h);
 	handles_free(t);
 }
 END_TEST
@@ -113,4 +130,4 @@ START_TEST(threads)
 }
 END_TEST
 
-UNIT_MAIN("handles", ids, refused_descriptors_are_closed, special_bits_follow_the_file, threads)
+UNIT_MAIN("handles", ids, later_generation_replaces_a_stale_one, refused_descriptors_are_closed, special_bits_follow_the_file, threads)

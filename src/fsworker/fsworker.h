@@ -1,0 +1,150 @@
+/* fsworker.h - what the files of the fsworker share: the state of the process, of a link, of one request.
+ *
+ * Role: fsworker. The peer on every link is the transport, which the guest may have taken over: nothing in a
+ * request is believed before this side has checked it, whatever the transport did.
+ *
+ * A link is served by one thread, request after request, in the order in which they came. A handler either
+ * answers (and returns 0), returns a negative errno that becomes the answer, or says that the answer comes from
+ * elsewhere: from the pool, where the same handler runs again and may block, or from a thread that waits for a lock.
+ */
+#ifndef VFSD_FSWORKER_H
+#define VFSD_FSWORKER_H
+
+#include "fsworker/handle.h"
+#include "fsworker/inode.h"
+#include "ipc/channel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What a handler may return beside 0 and -errno. */
+enum {
+	ANSWER_POOL = 1,  /* would block long: run again on a thread of the pool */
+	ANSWER_LATER = 2, /* another thread answers */
+};
+
+struct fsworker;
+struct lock_table;
+struct pool;
+
+/* Answers on their way to a link. Owned by one thread. */
+struct out {
+	int fd;
+	bool broken; /* the peer is gone; what is sent goes nowhere */
+	uint32_t nheld;
+	struct handle_table *handles;
+	/* Handles that stay open until the batch is sent: their descriptors travel in it, or their closing can wait
+	 * until the guest has its answer. */
+	uint32_t held[IPC_FDS_MAX];
+	struct ipc_batch batch;
+	char scratch[IPC_XATTR_MAX] __attribute__((aligned(8))); /* for results whose size shows late */
+};
+
+struct link {
+	struct fsworker *w;
+	int fd;
+	uint32_t index;       /* which window of the bulk area is this link's */
+	_Atomic uint32_t refs; /* its thread and every answer that is still to come; the last one closes fd */
+	bool started;         /* main thread only, as the next */
+	pthread_t thread;
+	pthread_mutex_t busy; /* held while an operation runs, see session.c */
+	pthread_mutex_t late_lock;
+	struct out *late; /* under late_lock: answers of threads that waited for a lock */
+} __attribute__((aligned(64)));
+
+struct fsworker {
+	uint32_t flags;                   /* CFG_* of the configuration */
+	_Atomic uint32_t session_flags;   /* IPC_INIT_* of the guest's INIT */
+	int root_fd;                      /* the share's root */
+	int proc_fd;                      /* "/proc/self/fd": reopening by number */
+	struct inode_table inodes;
+	struct handle_table handles;
+	struct lock_table *locks;
+	struct pool *pool;                /* NULL: everything inline */
+	char *bulk;                       /* nlinks windows of IPC_BULK_LINK bytes; only ever given to system calls */
+	uint32_t nlinks;
+	struct link *links;
+	pthread_mutex_t session_lock;     /* held while a session ends; before any link's busy */
+	atomic_bool session_ending;       /* operations that start now wait for session_lock */
+};
+
+/* One request while it is served. */
+struct req {
+	struct fsworker *w;
+	struct link *link;
+	struct out *out;
+	const void *body;
+	const char *tail;
+	uint64_t tag;
+	uint32_t tail_len;
+	uint16_t type;
+	bool pooled;    /* this is a thread of the pool */
+	bool may_block; /* nobody else waits for this thread, or there is no pool */
+};
+
+/* answer.c */
+void answer_request(struct req *r);
+#define OP(N, n, qt, qf, rep, rt, rf) int answer_##n(struct req *r);
+#define CTL(N, n, d, t, f0, f1)
+#include "ipc/messages.def"
+#undef OP
+#undef CTL
+
+/* out.c */
+void out_init(struct out *o, int fd, struct handle_table *handles);
+void out_flush(struct out *o);
+void *reply_add(struct req *r, uint32_t tail_len, char **tail);
+uint32_t reply_room(struct req *r, uint32_t want);
+int reply_empty(struct req *r);
+void reply_error(struct req *r, int error);
+void reply_grant(struct req *r, uint32_t handle_index, int fd);
+void out_hold(struct out *o, uint32_t handle_index);
+
+/* link.c */
+int link_start(struct link *l);
+int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **why);
+void link_get(struct link *l);
+void link_put(struct link *l);
+bool link_prepare_late(struct link *l);
+void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error);
+
+/* loop.c */
+int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *slots, uint32_t fd_limit);
+void fsworker_fini(struct fsworker *w);
+int loop_run(struct fsworker *w, int monitor_fd);
+
+/* pool.c */
+struct pool *pool_new(struct fsworker *w, uint32_t max_threads);
+bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len);
+void pool_free(struct pool *p);
+
+/* session.c */
+void session_op_begin(struct link *l);
+void session_op_end(struct link *l);
+void session_wipe(struct fsworker *w);
+
+/* op_lookup.c, for the other families */
+struct name;
+void entry_fill(const struct fsworker *w, struct ipc_entry *e, uint64_t nodeid, const struct inode_use *parent,
+		const struct statx *st);
+int entry_of_name(struct fsworker *w, const struct inode_use *parent, const struct name *name, bool maybe_known,
+		  struct ipc_entry *e) NODISCARD;
+int entry_of_fd(struct fsworker *w, const struct inode_use *parent, int *path_fd, struct ipc_entry *e) NODISCARD;
+int parent_and_name(struct req *r, uint64_t nodeid, struct inode_use *parent, struct name *name) NODISCARD;
+
+/* op_file.c */
+int open_flags(const struct fsworker *w, uint32_t asked, uint32_t *flags) NODISCARD;
+
+/* op_lock.c */
+struct lock_table *locks_new(uint32_t max_owners);
+void locks_free(struct lock_table *t);
+void locks_end_session(struct lock_table *t);
+void locks_drop_owner(struct lock_table *t, uint64_t nodeid, uint64_t owner);
+
+/* Is this request to be answered with "not supported" by configuration? */
+static inline bool cfg_has(const struct fsworker *w, uint32_t flag)
+{
+	return (w->flags & flag) != 0;
+}
+
+#endif

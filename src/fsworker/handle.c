@@ -1,0 +1,213 @@
+/* handle.c - see handle.h. */
+#include "fsworker/handle.h"
+
+#include "common/log.h"
+
+#define DIR_BUFS_MAX 512u
+
+/*
+ * handle_table_init() - Make a table for so many open files and directories
+ *
+ * Return: 0 or -ENOMEM
+ */
+int handle_table_init(struct handle_table *t, uint32_t max)
+{
+	int r;
+
+	memset(t, 0, sizeof(*t));
+	r = slots_init(&t->ids, MIN(max, UINT32_MAX - 1) + 1, 1);
+	if (r < 0)
+		return r;
+	t->handles = calloc((size_t)t->ids.count, sizeof(*t->handles));
+	if (!t->handles) {
+		slots_fini(&t->ids);
+		return -ENOMEM;
+	}
+	t->dir_bufs_max = DIR_BUFS_MAX;
+	return 0;
+}
+
+/* handle_table_fini() - Close all and free the memory */
+void handle_table_fini(struct handle_table *t)
+{
+	if (t->handles)
+		handle_revoke_all(t);
+	free_ptr(&t->handles);
+	slots_fini(&t->ids);
+}
+
+/*
+ * handle_reserve() - A slot for something that is about to be opened
+ * @t:		Table
+ * @shard_hint:	Where to look first; threads with different hints do not meet
+ * @dir:	With room for a directory's stream
+ * @index:	Out: slot, to be published or unreserved
+ *
+ * Return: 0, -ENFILE when too much is open, -ENOMEM
+ */
+int handle_reserve(struct handle_table *t, uint32_t shard_hint, bool dir, uint32_t *index)
+{
+	uint32_t i = slots_take(&t->ids, shard_hint);
+
+	if (!i) {
+		log_limited(LOG_LVL_WARN, "the guest has too many files open (%u)", t->ids.count - 1);
+		return -ENFILE;
+	}
+	t->handles[i] = (struct handle){ .fd = -1 };
+	if (dir) {
+		struct dir_stream *d = calloc(1, sizeof(*d));
+
+		if (!d) {
+			slots_free(&t->ids, i);
+			return -ENOMEM;
+		}
+		pthread_mutex_init(&d->lock, NULL);
+		d->positioned = true;
+		t->handles[i].dir = d;
+	}
+	*index = i;
+	return 0;
+}
+
+static void slot_clear(struct handle_table *t, uint32_t index)
+{
+	struct handle *h = &t->handles[index];
+	struct dir_stream *d = h->dir;
+	int fd = h->fd;
+
+	if (d) {
+		dir_buf_drop(t, d);
+		pthread_mutex_destroy(&d->lock);
+		free(d);
+	}
+	*h = (struct handle){ .fd = -1 };
+	slots_free(&t->ids, index);
+	close_fd(&fd);
+}
+
+/* handle_unreserve() - The opening failed: give the slot back */
+void handle_unreserve(struct handle_table *t, uint32_t index)
+{
+	slot_clear(t, index);
+}
+
+/*
+ * handle_publish() - What the slot was reserved for is open
+ * @t:		Table
+ * @index:	Reserved slot
+ * @fd:		Descriptor, taken over
+ * @flags:	O_* it was opened with
+ * @nodeid:	Whose it is
+ * @dev:	Its device
+ * @refs:	References that the caller keeps for itself
+ *
+ * Return: the fh
+ */
+uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t flags, uint64_t nodeid, uint64_t dev,
+			uint32_t refs)
+{
+	struct handle *h = &t->handles[index];
+	uint64_t fh = slots_id(&t->ids, index);
+
+	h->fd = fd;
+	h->flags = flags;
+	h->nodeid = nodeid;
+	h->dev = dev;
+	slots_publish(&t->ids, index, refs);
+	return fh;
+}
+
+/*
+ * handle_get() - Use the open file that a guest names
+ * @t:		Table
+ * @fh:		The guest's number, unchecked
+ * @kind:	What it must be
+ * @u:		Out: end it with handle_put()
+ *
+ * Return: 0, -EBADF
+ */
+int handle_get(struct handle_table *t, uint64_t fh, enum handle_kind kind, struct handle_use *u)
+{
+	uint32_t index = slots_index(fh);
+
+	if (unlikely(!slots_get(&t->ids, fh)))
+		return -EBADF;
+	*u = (struct handle_use){ .t = t, .index = index, .h = &t->handles[index] };
+	if (unlikely(kind != HANDLE_ANY && (u->h->dir != NULL) != (kind == HANDLE_DIR))) {
+		handle_put(u);
+		return -EBADF;
+	}
+	return 0;
+}
+
+/* handle_get_of() - The same, and the handle must be one of this inode. Return: 0, -EBADF */
+int handle_get_of(struct handle_table *t, uint64_t fh, enum handle_kind kind, uint64_t nodeid, struct handle_use *u)
+{
+	int r = handle_get(t, fh, kind, u);
+
+	if (r == 0 && unlikely(u->h->nodeid != nodeid)) {
+		handle_put(u);
+		r = -EBADF;
+	}
+	return r;
+}
+
+/* handle_put_index() - Drop a reference that is known by its slot */
+void handle_put_index(struct handle_table *t, uint32_t index)
+{
+	if (slots_put(&t->ids, index))
+		slot_clear(t, index);
+}
+
+/* handle_put() - End the use of a handle; *u is empty afterwards, and may have been so before */
+void handle_put(struct handle_use *u)
+{
+	struct handle_table *t = u->t;
+
+	u->t = NULL;
+	if (t)
+		handle_put_index(t, u->index);
+}
+
+/* handle_revoke() - The guest has closed it: from now on the fh is EBADF. True for one caller only. */
+bool handle_revoke(const struct handle_use *u)
+{
+	return slots_revoke(&u->t->ids, u->index);
+}
+
+/* handle_revoke_all() - The end of a session. Operations that use a handle keep it until they end. */
+void handle_revoke_all(struct handle_table *t)
+{
+	for (uint32_t i = slots_next_used(&t->ids, 0); i; i = slots_next_used(&t->ids, i)) {
+		AUTO_HANDLE u = { 0 };
+
+		if (handle_get(t, slots_id(&t->ids, i), HANDLE_ANY, &u) == 0 && !handle_revoke(&u))
+			continue;
+	}
+}
+
+/*
+ * dir_buf_take() - A buffer for a stream, if not too many have one
+ *
+ * A guest may leave any number of directories half read. Streams without a buffer work, with a seek each time.
+ */
+bool dir_buf_take(struct handle_table *t, struct dir_stream *d)
+{
+	if (d->buf)
+		return true;
+	if (atomic_fetch_add(&t->dir_bufs, 1) < t->dir_bufs_max)
+		d->buf = malloc(DIR_BUF_BYTES);
+	if (!d->buf)
+		atomic_fetch_sub(&t->dir_bufs, 1);
+	return d->buf != NULL;
+}
+
+/* dir_buf_drop() - Nothing is left in the stream's buffer, or nobody wants it */
+void dir_buf_drop(struct handle_table *t, struct dir_stream *d)
+{
+	d->pos = d->len = 0;
+	if (d->buf) {
+		free_ptr(&d->buf);
+		atomic_fetch_sub(&t->dir_bufs, 1);
+	}
+}

@@ -1,0 +1,439 @@
+/* inode.c - the table of inodes; see inode.h for what it is.
+ *
+ * Locks: a shard's lock covers its chains and the nlookup of the slots in them. References are atomic
+ * (slots.h); a slot that is found in a chain under the lock is valid, because whoever makes it invalid takes it out of its
+ * chain first, under the same lock.
+ */
+#include "fsworker/inode.h"
+
+#include "common/log.h"
+
+#include <sys/auxv.h>
+
+#define SHARD_HEADS_MIN 16u
+
+static uint64_t key_hash(const struct inode_table *t, const struct inode_key *k)
+{
+	uint64_t h = k->ino ^ t->seed;
+
+	h = (h ^ (h >> 32)) * 0x9e3779b97f4a7c15ull;
+	h ^= (k->dev << 17 | k->dev >> 47) + k->mnt_id * 0xd6e8feb86659fd93ull;
+	h = (h ^ (h >> 29)) * 0xbf58476d1ce4e5b9ull;
+	return h ^ (h >> 31);
+}
+
+static struct inode_shard *shard_of(struct inode_table *t, uint64_t hash)
+{
+	return &t->shard[hash % INODE_SHARDS];
+}
+
+static uint32_t *head_of(struct inode_shard *sh, uint64_t hash)
+{
+	return &sh->heads[(hash / INODE_SHARDS) & sh->mask];
+}
+
+static struct inode_key key_of_statx(const struct statx *st)
+{
+	return (struct inode_key){ .ino = st->stx_ino, .dev = statx_dev(st), .mnt_id = st->stx_mnt_id };
+}
+
+static struct inode_key key_of_slot(const struct inode_slot *s)
+{
+	return (struct inode_key){ .ino = s->ino, .dev = s->dev, .mnt_id = s->mnt_id };
+}
+
+static uint32_t chain_find(struct inode_table *t, struct inode_shard *sh, uint64_t hash, const struct inode_key *k)
+{
+	uint32_t i = *head_of(sh, hash);
+
+	while (i) {
+		const struct inode_slot *s = &t->slots[i];
+
+		if (s->ino == k->ino && s->dev == k->dev && s->mnt_id == k->mnt_id)
+			break;
+		i = t->ids.next[i];
+	}
+	return i;
+}
+
+/* More room in a shard's hash. Without memory it goes on as it is: longer chains, same answers. */
+static void shard_grow(struct inode_table *t, struct inode_shard *sh)
+{
+	uint32_t mask = sh->mask * 2 + 1;
+	uint32_t *heads = calloc((size_t)mask + 1, sizeof(*heads));
+	uint32_t *old = sh->heads;
+	uint32_t old_mask = sh->mask;
+
+	if (!heads)
+		return;
+	sh->heads = heads;
+	sh->mask = mask;
+	for (uint32_t b = 0; b <= old_mask; b++) {
+		for (uint32_t i = old[b], next; i; i = next) {
+			struct inode_key k = key_of_slot(&t->slots[i]);
+			uint32_t *head = head_of(sh, key_hash(t, &k));
+
+			next = t->ids.next[i];
+			t->ids.next[i] = *head;
+			*head = i;
+		}
+	}
+	free(old);
+}
+
+static void chain_insert(struct inode_table *t, struct inode_shard *sh, uint64_t hash, uint32_t index)
+{
+	uint32_t *head;
+
+	if (sh->used > sh->mask && sh->mask < UINT32_MAX / 4)
+		shard_grow(t, sh);
+	head = head_of(sh, hash);
+	t->ids.next[index] = *head;
+	*head = index;
+	sh->used++;
+}
+
+static void chain_remove(struct inode_table *t, struct inode_shard *sh, uint64_t hash, uint32_t index)
+{
+	uint32_t *at = head_of(sh, hash);
+
+	while (*at && *at != index)
+		at = &t->ids.next[*at];
+	if (*at) {
+		*at = t->ids.next[index];
+		sh->used--;
+	}
+}
+
+static uint64_t saturating_add(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/*
+ * inode_table_init() - Make an empty table
+ * @t:		Table
+ * @slots:	Memory of the slots, all zero, borrowed
+ * @count:	Number of slots in it, slots 0 and 1 included
+ * @fd_limit:	Most descriptors that inodes may hold
+ *
+ * Return: 0, -EINVAL or -ENOMEM
+ */
+int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit)
+{
+	const uint64_t *random = (const uint64_t *)getauxval(AT_RANDOM);
+	int r;
+
+	memset(t, 0, sizeof(*t));
+	if (count > UINT32_MAX)
+		return -EINVAL;
+	r = slots_init(&t->ids, (uint32_t)count, INODE_ROOT + 1);
+	if (r < 0)
+		return r;
+	t->slots = slots;
+	t->fd_limit = fd_limit;
+	t->fds = calloc(count, sizeof(*t->fds));
+	/* Who may choose inode numbers on the host's file system should not choose our chains with them. */
+	if (random)
+		memcpy(&t->seed, random, sizeof(t->seed));
+	if (!t->fds)
+		goto no_memory;
+	for (uint32_t i = 0; i < INODE_SHARDS; i++) {
+		pthread_mutex_init(&t->shard[i].lock, NULL);
+		t->shard[i].mask = SHARD_HEADS_MIN - 1;
+		t->shard[i].heads = calloc(SHARD_HEADS_MIN, sizeof(uint32_t));
+		if (!t->shard[i].heads)
+			goto no_memory;
+	}
+	return 0;
+
+no_memory:
+	inode_table_fini(t);
+	return -ENOMEM;
+}
+
+/* inode_table_fini() - Close every descriptor and free the private memory */
+void inode_table_fini(struct inode_table *t)
+{
+	if (t->fds && t->shard[INODE_SHARDS - 1].heads)
+		inode_forget_all(t);
+	free_ptr(&t->fds);
+	for (uint32_t i = 0; i < INODE_SHARDS; i++)
+		free_ptr(&t->shard[i].heads);
+	slots_fini(&t->ids);
+}
+
+static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struct statx *st, uint64_t nlookup)
+{
+	struct inode_slot *s = &t->slots[index];
+	bool born = st->stx_mask & STATX_BTIME;
+
+	s->generation = (uint32_t)(t->ids.life[index] >> 32);
+	__atomic_store_n(&s->mode, st->stx_mode, __ATOMIC_RELAXED);
+	s->nlookup = nlookup;
+	s->ino = st->stx_ino;
+	s->dev = statx_dev(st);
+	s->mnt_id = st->stx_mnt_id;
+	s->btime_sec = born ? st->stx_btime.tv_sec : 0;
+	s->btime_nsec = born ? st->stx_btime.tv_nsec : 0;
+	s->handle_len = 0;
+	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
+	t->fds[index] = fd;
+}
+
+/*
+ * inode_set_root() - Put the share's root into the table
+ * @t:	Table without a root
+ * @fd:	Its descriptor, borrowed for the life of the table
+ * @st:	Its attributes
+ *
+ * Return: 0
+ */
+int inode_set_root(struct inode_table *t, int fd, const struct statx *st)
+{
+	struct inode_key key = key_of_statx(st);
+	uint64_t hash = key_hash(t, &key);
+	struct inode_shard *sh = shard_of(t, hash);
+
+	slot_fill(t, INODE_ROOT, fd, st, UINT64_MAX);
+	pthread_mutex_lock(&sh->lock);
+	chain_insert(t, sh, hash, INODE_ROOT);
+	pthread_mutex_unlock(&sh->lock);
+	slots_publish(&t->ids, INODE_ROOT, 0);
+	return 0;
+}
+
+/*
+ * inode_get() - Use the inode that a guest names
+ * @t:		Table
+ * @nodeid:	The guest's number, unchecked
+ * @u:		Out: the inode; end it with inode_put()
+ *
+ * Return: 0, -ESTALE when there is no such inode (any more)
+ */
+int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u)
+{
+	/* The root stays for good: no reference, so that the threads do not fight for its counter. */
+	if (nodeid != INODE_ROOT && unlikely(!slots_get(&t->ids, nodeid)))
+		return -ESTALE;
+	u->t = t;
+	u->index = slots_index(nodeid);
+	u->fd = t->fds[u->index];
+	return 0;
+}
+
+/* The slot is nobody's any more: close its descriptor, give it back. */
+static void slot_clear(struct inode_table *t, uint32_t index)
+{
+	struct inode_slot *s = &t->slots[index];
+	int fd = t->fds[index];
+
+	__atomic_store_n(&s->state, INODE_FREE, __ATOMIC_RELEASE);
+	s->generation++;
+	t->fds[index] = -1;
+	slots_free(&t->ids, index);
+	close(fd);
+	atomic_fetch_sub_explicit(&t->fd_used, 1, memory_order_relaxed);
+}
+
+/* inode_put() - End the use of an inode; *u is empty afterwards, and may have been so before */
+void inode_put(struct inode_use *u)
+{
+	struct inode_table *t = u->t;
+
+	u->t = NULL;
+	if (t && u->index != INODE_ROOT && slots_put(&t->ids, u->index))
+		slot_clear(t, u->index);
+}
+
+static bool same_birth(const struct inode_slot *s, const struct statx *st)
+{
+	if (!(st->stx_mask & STATX_BTIME) || (s->btime_sec == 0 && s->btime_nsec == 0))
+		return true;
+	return s->btime_sec == st->stx_btime.tv_sec && s->btime_nsec == st->stx_btime.tv_nsec;
+}
+
+/*
+ * inode_find() - The nodeid of an object that was seen by name, counted as one more lookup
+ * @t:	Table
+ * @st:	What statx() said of the name
+ *
+ * Between that call and this one the object may have gone and its number been used again, hence the look at the
+ * birth time; when in doubt the answer is "unknown", and the caller opens the name and asks inode_intern().
+ *
+ * Return: nodeid, 0 when the object is not in the table
+ */
+uint64_t inode_find(struct inode_table *t, const struct statx *st)
+{
+	struct inode_key key = key_of_statx(st);
+	uint64_t hash = key_hash(t, &key);
+	struct inode_shard *sh = shard_of(t, hash);
+	uint64_t nodeid = 0;
+	uint32_t i;
+
+	pthread_mutex_lock(&sh->lock);
+	i = chain_find(t, sh, hash, &key);
+	if (i && same_birth(&t->slots[i], st) &&
+	    !((__atomic_load_n(&t->slots[i].mode, __ATOMIC_RELAXED) ^ st->stx_mode) & S_IFMT)) {
+		t->slots[i].nlookup = saturating_add(t->slots[i].nlookup, 1);
+		__atomic_store_n(&t->slots[i].mode, st->stx_mode, __ATOMIC_RELAXED);
+		nodeid = slots_id(&t->ids, i);
+	}
+	pthread_mutex_unlock(&sh->lock);
+	return nodeid;
+}
+
+/* inode_known() - Is there an object of this identity in the table? Only a hint: it may go at any time. */
+bool inode_known(struct inode_table *t, const struct inode_key *key)
+{
+	uint64_t hash = key_hash(t, key);
+	struct inode_shard *sh = shard_of(t, hash);
+	bool known;
+
+	pthread_mutex_lock(&sh->lock);
+	known = chain_find(t, sh, hash, key) != 0;
+	pthread_mutex_unlock(&sh->lock);
+	return known;
+}
+
+static int table_full(const char *what, int error)
+{
+	log_limited(LOG_LVL_WARN, "the guest knows too many files: no %s left for another one", what);
+	return error;
+}
+
+/* inode_may_add() - Would a new inode find room? To ask before something is made that could then not be answered.
+ * Return: 0, -ENFILE */
+int inode_may_add(struct inode_table *t)
+{
+	if (atomic_load_explicit(&t->fd_used, memory_order_relaxed) < t->fd_limit)
+		return 0;
+	return table_full("descriptor", -ENFILE);
+}
+
+/*
+ * inode_intern() - The nodeid of an object that was opened, counted as one more lookup
+ * @t:		Table
+ * @fd:		Its O_PATH descriptor; taken over (and closed when the object is known already)
+ * @st:		Its attributes, asked of that descriptor
+ * @nodeid:	Out: number
+ *
+ * Two descriptors that are open at the same time and show the same identity are the same object, so finding and
+ * inserting under one lock never makes two slots for one object, nor one slot for two.
+ *
+ * Return: 0; -ENFILE without a descriptor to spare, -ENOMEM when the table is full (then *fd is still the caller's)
+ */
+int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_t *nodeid)
+{
+	struct inode_key key = key_of_statx(st);
+	uint64_t hash = key_hash(t, &key);
+	struct inode_shard *sh = shard_of(t, hash);
+	int r = 0, known_fd = -1;
+	uint32_t i;
+
+	pthread_mutex_lock(&sh->lock);
+	i = chain_find(t, sh, hash, &key);
+	if (i) {
+		struct inode_slot *s = &t->slots[i];
+
+		s->nlookup = saturating_add(s->nlookup, 1);
+		__atomic_store_n(&s->mode, st->stx_mode, __ATOMIC_RELAXED);
+		s->btime_sec = st->stx_mask & STATX_BTIME ? st->stx_btime.tv_sec : 0;
+		s->btime_nsec = st->stx_mask & STATX_BTIME ? st->stx_btime.tv_nsec : 0;
+		known_fd = take_fd(fd);
+	} else if (atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed) >= t->fd_limit) {
+		r = -ENFILE;
+	} else {
+		i = slots_take(&t->ids, (uint32_t)hash);
+		if (i) {
+			slot_fill(t, i, take_fd(fd), st, 1);
+			chain_insert(t, sh, hash, i);
+			slots_publish(&t->ids, i, 0);
+		} else {
+			r = -ENOMEM;
+		}
+	}
+	if (r == 0)
+		*nodeid = slots_id(&t->ids, i);
+	pthread_mutex_unlock(&sh->lock);
+	if (r < 0) {
+		atomic_fetch_sub_explicit(&t->fd_used, 1, memory_order_relaxed);
+		return table_full(r == -ENFILE ? "descriptor" : "place in the table", r);
+	}
+	close_fd(&known_fd);
+	return 0;
+}
+
+static struct inode_shard *lock_shard_of_slot(struct inode_table *t, uint32_t index, uint64_t *hash)
+{
+	struct inode_key key = key_of_slot(&t->slots[index]);
+	struct inode_shard *sh;
+
+	*hash = key_hash(t, &key);
+	sh = shard_of(t, *hash);
+	pthread_mutex_lock(&sh->lock);
+	return sh;
+}
+
+/*
+ * inode_remember() - The guest is told of an inode in use once more
+ *
+ * If it has been forgotten meanwhile, by an answer that crossed this request, the guest gets a nodeid that is stale
+ * already, and will look the name up again.
+ */
+void inode_remember(const struct inode_use *u)
+{
+	uint64_t hash;
+	struct inode_shard *sh = lock_shard_of_slot(u->t, u->index, &hash);
+	struct inode_slot *s = &u->t->slots[u->index];
+
+	if (s->nlookup)
+		s->nlookup = saturating_add(s->nlookup, 1);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+/* Count lookups down; at zero the id ends. The caller holds a reference. */
+static void forget_used(struct inode_table *t, uint32_t index, uint64_t nlookup)
+{
+	uint64_t hash;
+	struct inode_shard *sh = lock_shard_of_slot(t, index, &hash);
+	struct inode_slot *s = &t->slots[index];
+
+	/* A count that has reached its maximum is no longer known, and stays there until the session ends. */
+	if (s->nlookup != UINT64_MAX || nlookup == UINT64_MAX)
+		s->nlookup -= MIN(s->nlookup, nlookup);
+	if (s->nlookup == 0 && slots_revoke(&t->ids, index))
+		chain_remove(t, sh, hash, index);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+/*
+ * inode_forget() - The guest drops some of its lookups
+ * @t:		Table
+ * @nodeid:	Unchecked; what is not known is ignored
+ * @nlookup:	How many; more than there are drops all
+ */
+void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t nlookup)
+{
+	AUTO_INODE u = { 0 };
+
+	if (nodeid == INODE_ROOT || inode_get(t, nodeid, &u) < 0)
+		return;
+	/* UINT64_MAX means "all" inside; a guest that says it drops as many as can be counted. */
+	forget_used(t, u.index, MIN(nlookup, UINT64_MAX - 1));
+}
+
+/*
+ * inode_forget_all() - The end of a session: every id but the root's becomes invalid
+ *
+ * Operations that still use an inode keep it until they end.
+ */
+void inode_forget_all(struct inode_table *t)
+{
+	for (uint32_t i = slots_next_used(&t->ids, INODE_ROOT); i; i = slots_next_used(&t->ids, i)) {
+		AUTO_INODE u = { 0 };
+
+		if (inode_get(t, slots_id(&t->ids, i), &u) == 0)
+			forget_used(t, i, UINT64_MAX);
+	}
+}

@@ -1,0 +1,120 @@
+/* inode.h - the objects of the share that the guest knows, by nodeid.
+ *
+ * Role: fsworker. What must outlive this process lies in an array of 128-byte slots in memory that the monitor
+ * made and keeps (and never reads); beside it stand, private to this process, the descriptor of each slot, its
+ * references (slots.h) and the hash by identity. An object is known by mount, device and inode number: as long
+ * as its slot holds an O_PATH descriptor the number cannot come to mean another object.
+ *
+ * A slot is valid as long as the guest has looked it up more often than it has forgotten it; its descriptor is closed when
+ * besides no operation uses it any more. The root is slot 1, nodeid 1, and is never dropped.
+ */
+#ifndef VFSD_INODE_H
+#define VFSD_INODE_H
+
+#include "fsworker/slots.h"
+
+#include <linux/stat.h>
+#include <sys/stat.h>
+
+#define INODE_ROOT 1u
+#define INODE_HANDLE_MAX 64
+#define INODE_SHARDS 64u
+
+enum inode_state {
+	INODE_FREE = 0,
+	INODE_LIVE = 1, /* all other fields are right */
+};
+
+/* In the memory that the monitor keeps. Only the fsworker writes it; an fsworker that starts anew checks each slot. */
+struct inode_slot {
+	uint32_t generation; /* of the nodeid */
+	uint32_t state;      /* enum inode_state; written last when a slot is filled, first when it is dropped */
+	uint32_t mode;       /* as last seen; the type never changes */
+	uint32_t btime_nsec; /* birth time stands in for the generation of the inode; 0.0 when unknown */
+	uint64_t nlookup;    /* how often the guest was told; stays at its maximum once there; under the shard's lock */
+	uint64_t ino;
+	uint64_t dev;
+	uint64_t mnt_id;
+	int64_t btime_sec;
+	uint32_t handle_len; /* of the sealed handle, 0: none */
+	uint32_t reserved;
+	uint8_t handle[INODE_HANDLE_MAX];
+};
+_Static_assert(sizeof(struct inode_slot) == 128, "the slot's size is known outside");
+
+struct inode_shard {
+	pthread_mutex_t lock;
+	uint32_t *heads; /* chains through slots.next */
+	uint32_t mask, used;
+} __attribute__((aligned(64)));
+
+struct inode_table {
+	struct slots ids;
+	struct inode_slot *slots;
+	int *fds; /* O_PATH descriptor of each valid slot */
+	uint64_t seed;
+	uint32_t fd_limit;
+	_Atomic uint32_t fd_used;
+	struct inode_shard shard[INODE_SHARDS];
+};
+
+/* An inode in use by an operation: fd stays open until inode_put(). */
+struct inode_use {
+	struct inode_table *t; /* NULL: none */
+	uint32_t index;
+	int fd;
+};
+
+/* What makes two looks at the file system the same object. */
+struct inode_key {
+	uint64_t ino, dev, mnt_id;
+};
+
+int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit) NODISCARD;
+void inode_table_fini(struct inode_table *t);
+int inode_set_root(struct inode_table *t, int fd, const struct statx *st) NODISCARD;
+
+int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
+void inode_put(struct inode_use *u);
+#define AUTO_INODE __attribute__((cleanup(inode_put))) struct inode_use
+
+uint64_t inode_find(struct inode_table *t, const struct statx *st) NODISCARD;
+bool inode_known(struct inode_table *t, const struct inode_key *key) NODISCARD;
+int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_t *nodeid) NODISCARD;
+void inode_remember(const struct inode_use *u);
+void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t nlookup);
+void inode_forget_all(struct inode_table *t);
+int inode_may_add(struct inode_table *t) NODISCARD;
+
+/* Fields of a used inode. */
+static inline const struct inode_slot *inode_slot(const struct inode_use *u)
+{
+	return &u->t->slots[u->index];
+}
+
+static inline uint64_t inode_nodeid(const struct inode_use *u)
+{
+	return slots_id(&u->t->ids, u->index);
+}
+
+/* inode_mode() - st_mode as last seen; the type is for good. */
+static inline uint32_t inode_mode(const struct inode_use *u)
+{
+	return __atomic_load_n(&u->t->slots[u->index].mode, __ATOMIC_RELAXED);
+}
+
+/* inode_saw() - keep the mode that a system call has just shown. */
+static inline void inode_saw(const struct inode_use *u, const struct statx *st)
+{
+	uint32_t *mode = &u->t->slots[u->index].mode;
+
+	if (unlikely(__atomic_load_n(mode, __ATOMIC_RELAXED) != st->stx_mode))
+		__atomic_store_n(mode, st->stx_mode, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t statx_dev(const struct statx *st)
+{
+	return (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
+}
+
+#endif

@@ -1,0 +1,140 @@
+/* loop.c - the state of the process, and its first thread: it watches the monitor, and links that never spoke.
+ *
+ * A guest that uses one ring costs one thread, however many rings the VMM offers. When the monitor goes, everything
+ * ends at once: nothing that is open here may outlive it.
+ */
+#include "fsworker/fsworker.h"
+#include "fsworker/lock_wait.h"
+#include "fsworker/resolve.h"
+
+#include "common/log.h"
+#include "ipc/roles.h"
+
+#include <poll.h>
+
+#define FD_RESERVE 128u /* for the process itself: links, waits, files open for the time of one request */
+#define LOCK_OWNERS_MAX 16384u
+
+/* How many descriptors each table may hold, so that one that is full never starves another. */
+struct fd_budget {
+	uint32_t handles, lock_owners, inodes;
+};
+
+static struct fd_budget divide(uint32_t limit, uint32_t nlinks, uint32_t max_open)
+{
+	uint32_t left = limit > FD_RESERVE + nlinks + 64 ? limit - FD_RESERVE - nlinks : 64;
+	struct fd_budget b;
+
+	b.handles = MAX(MIN(max_open, left / 2), 1u);
+	b.lock_owners = MIN(LOCK_OWNERS_MAX, left / 16);
+	b.inodes = left - b.handles - b.lock_owners;
+	return b;
+}
+
+/*
+ * fsworker_init() - Make the tables of a process that has its root, its procfs and its links
+ * @w:		With flags, root_fd, proc_fd, bulk, links and nlinks set
+ * @cfg:	What the monitor wants
+ * @slots:	Memory of the inode table
+ * @fd_limit:	RLIMIT_NOFILE
+ *
+ * Return: 0 or -errno
+ */
+int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *slots, uint32_t fd_limit)
+{
+	struct fd_budget budget = divide(fd_limit, cfg->nlinks, cfg->max_open_files);
+	struct statx st;
+	int r;
+
+	pthread_mutex_init(&w->session_lock, NULL);
+	for (uint32_t i = 0; i < w->nlinks; i++) {
+		struct link *l = &w->links[i];
+
+		l->w = w;
+		l->index = i;
+		atomic_store(&l->refs, 1);
+		pthread_mutex_init(&l->busy, NULL);
+		pthread_mutex_init(&l->late_lock, NULL);
+	}
+	r = resolve_statx_fd(w->root_fd, 0, &st);
+	if (r == 0)
+		r = inode_table_init(&w->inodes, slots, cfg->inode_slots, budget.inodes);
+	if (r == 0)
+		r = inode_set_root(&w->inodes, w->root_fd, &st);
+	if (r == 0)
+		r = handle_table_init(&w->handles, budget.handles);
+	if (r == 0) {
+		w->locks = locks_new(budget.lock_owners);
+		if (!w->locks)
+			r = -ENOMEM;
+	}
+	if (r == 0)
+		r = lock_wait_init();
+	if (r == 0 && cfg->thread_pool_size) {
+		w->pool = pool_new(w, MIN(cfg->thread_pool_size, 1024u));
+		if (!w->pool)
+			r = -ENOMEM;
+	}
+	return r;
+}
+
+/* fsworker_fini() - Free everything; the links' threads have ended. For tests: the process just exits. */
+void fsworker_fini(struct fsworker *w)
+{
+	for (uint32_t i = 0; i < w->nlinks; i++) {
+		if (w->links[i].started)
+			pthread_join(w->links[i].thread, NULL);
+		else
+			link_put(&w->links[i]);
+	}
+	pool_free(w->pool);
+	lock_wait_fini();
+	locks_free(w->locks);
+	handle_table_fini(&w->handles);
+	inode_table_fini(&w->inodes);
+}
+
+/*
+ * loop_run() - Serve until the monitor goes
+ * @w:		The process
+ * @monitor_fd:	Channel to it
+ *
+ * Return: exit status
+ */
+int loop_run(struct fsworker *w, int monitor_fd)
+{
+	struct pollfd fds[1 + IPC_LINKS_MAX];
+	struct link *link_of[1 + IPC_LINKS_MAX];
+
+	for (;;) {
+		nfds_t n = 1;
+
+		fds[0] = (struct pollfd){ .fd = monitor_fd, .events = POLLIN };
+		for (uint32_t i = 0; i < w->nlinks; i++) {
+			if (w->links[i].started)
+				continue;
+			link_of[n] = &w->links[i];
+			fds[n++] = (struct pollfd){ .fd = w->links[i].fd, .events = POLLIN };
+		}
+		if (poll(fds, n, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			log_err("cannot wait for requests: %d", errno);
+			return ROLE_EXIT_FAIL;
+		}
+		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+			return ROLE_EXIT_OK;
+		if (fds[0].revents) {
+			log_err("the monitor sent a message that is not expected now");
+			return ROLE_EXIT_PROTOCOL;
+		}
+		for (nfds_t i = 1; i < n; i++) {
+			int r = fds[i].revents ? link_start(link_of[i]) : 0;
+
+			if (r < 0) {
+				log_err("link %u: no thread for it: %d", link_of[i]->index, -r);
+				return ROLE_EXIT_FAIL;
+			}
+		}
+	}
+}

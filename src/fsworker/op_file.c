@@ -1,0 +1,344 @@
+/* op_file.c - open regular files: OPEN to RELEASE.
+ *
+ * By default the transport reads and writes through the descriptor that OPEN and CREATE grant it, and READ and WRITE come here
+ * only where the kernel would act on its lack of privilege, or with --data-path=forwarded. Contents then lie in
+ * the link's window of the bulk area, which is never looked at here: only system calls read and write it.
+ */
+#include "fsworker/creds.h"
+#include "fsworker/fsworker.h"
+#include "fsworker/lock_wait.h"
+#include "fsworker/resolve.h"
+
+#include <limits.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+
+/* A write of this size or smaller costs less than handing it on. */
+#define WRITE_INLINE_MAX 65536u
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/*
+ * open_flags() - How a guest's file is opened
+ * @w:		Process
+ * @asked:	O_* that the guest sent
+ * @flags:	Out: those that mean something to an open file of its own. Creating, not following links and directories
+ *		are the business of whoever opens.
+ *
+ * Return: 0, -EINVAL for an access mode that does not exist
+ */
+int open_flags(const struct fsworker *w, uint32_t asked, uint32_t *flags)
+{
+	uint32_t f = asked & (O_ACCMODE | O_APPEND | O_TRUNC | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME);
+
+	if ((f & O_ACCMODE) == O_ACCMODE)
+		return -EINVAL;
+	/* With a write-back cache the guest's kernel knows where the end is, and it reads what it will write partly. */
+	if (cfg_has(w, CFG_WRITEBACK)) {
+		f &= ~(uint32_t)O_APPEND;
+		if ((f & O_ACCMODE) == O_WRONLY)
+			f = (f & ~(uint32_t)O_ACCMODE) | O_RDWR;
+	}
+	*flags = f | O_LARGEFILE;
+	return 0;
+}
+
+/* answer_open() - OPEN */
+int answer_open(struct req *r)
+{
+	const struct ipc_open_req *q = r->body;
+	bool grant = !cfg_has(r->w, CFG_FORWARDED);
+	struct ipc_open_rep *rep;
+	AUTO_INODE u = { 0 };
+	uint32_t flags, index;
+	uint64_t fh;
+	int fd, err = inode_get(&r->w->inodes, q->nodeid, &u);
+
+	if (unlikely(err < 0))
+		return err;
+	if (S_ISDIR(inode_mode(&u)))
+		return -EISDIR;
+	err = open_flags(r->w, q->flags, &flags);
+	if (err == 0 && flags & O_TRUNC)
+		err = creds_fsetid(!q->kill_suidgid);
+	if (err == 0)
+		err = handle_reserve(&r->w->handles, r->link->index, false, &index);
+	if (err < 0)
+		return err;
+	fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), flags);
+	if (fd < 0) {
+		handle_unreserve(&r->w->handles, index);
+		return fd;
+	}
+	fh = handle_publish(&r->w->handles, index, fd, flags, q->nodeid, inode_slot(&u)->dev, grant);
+	rep = reply_add(r, 0, NULL);
+	rep->fh = fh;
+	rep->mode = inode_mode(&u);
+	if (grant)
+		reply_grant(r, index, fd);
+	return 0;
+}
+
+/* Where a request's contents are. */
+static int bulk_iov(const struct req *r, uint64_t off, uint32_t size, struct iovec *iov)
+{
+	if (size > IPC_BULK_SLOT || !range_within(off, size, IPC_BULK_LINK) || !r->w->bulk)
+		return -EINVAL;
+	iov->iov_base = r->w->bulk + r->link->index * IPC_BULK_LINK + off;
+	iov->iov_len = size;
+	return 0;
+}
+
+/* What the page cache has. Return: bytes, or -EAGAIN when there is more that must be waited for. */
+static ssize_t read_cached(int fd, struct iovec iov, off_t offset)
+{
+	ssize_t total = 0;
+
+	for (;;) {
+		ssize_t n = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
+			return -EAGAIN;
+		if (n < 0)
+			return -errno;
+		total += n;
+		if (n == 0 || (size_t)n == iov.iov_len)
+			return total;
+		/* Fewer than asked for: the end of the file, or of what is cached. The next try tells. */
+		iov.iov_base = (char *)iov.iov_base + n;
+		iov.iov_len -= (size_t)n;
+		offset += n;
+	}
+}
+
+/* answer_read() - READ */
+int answer_read(struct req *r)
+{
+	const struct ipc_read_req *q = r->body;
+	struct ipc_read_rep *rep;
+	AUTO_HANDLE h = { 0 };
+	struct iovec iov;
+	ssize_t n;
+	int err = handle_get(&r->w->handles, q->fh, HANDLE_FILE, &h);
+
+	if (err == 0)
+		err = bulk_iov(r, q->bulk_off, q->size, &iov);
+	if (err == 0 && q->offset > INT64_MAX)
+		err = -EINVAL;
+	if (err < 0)
+		return err;
+	if (r->may_block) {
+		n = preadv2(h.h->fd, &iov, 1, (off_t)q->offset, 0);
+		if (n < 0)
+			n = -errno;
+	} else {
+		n = read_cached(h.h->fd, iov, (off_t)q->offset);
+		if (n == -EAGAIN)
+			return ANSWER_POOL;
+	}
+	if (n < 0)
+		return (int)n;
+	rep = reply_add(r, 0, NULL);
+	rep->size = (uint64_t)n;
+	return 0;
+}
+
+/* answer_write() - WRITE */
+int answer_write(struct req *r)
+{
+	const struct ipc_write_req *q = r->body;
+	struct ipc_write_rep *rep;
+	AUTO_HANDLE h = { 0 };
+	struct iovec iov;
+	ssize_t n;
+	int err = handle_get(&r->w->handles, q->fh, HANDLE_FILE, &h);
+
+	if (err == 0)
+		err = bulk_iov(r, q->bulk_off, q->size, &iov);
+	if (err == 0 && q->offset > INT64_MAX)
+		err = -EINVAL;
+	if (err < 0)
+		return err;
+	if (!r->may_block && (q->size > WRITE_INLINE_MAX || h.h->flags & (O_DSYNC | O_DIRECT)))
+		return ANSWER_POOL;
+	err = q->flags & IPC_WRITE_AS_CALLER ? creds_become(&q->cred) : creds_root();
+	if (err == 0)
+		err = creds_fsetid(!(q->flags & IPC_WRITE_KILL_SUIDGID));
+	if (err < 0)
+		return err;
+	n = pwritev2(h.h->fd, &iov, 1, (off_t)q->offset, 0);
+	if (n < 0)
+		return -errno;
+	rep = reply_add(r, 0, NULL);
+	rep->size = (uint64_t)n;
+	return 0;
+}
+
+/* answer_fsync() - FSYNC */
+int answer_fsync(struct req *r)
+{
+	const struct ipc_fsync_req *q = r->body;
+	AUTO_HANDLE h = { 0 };
+	int err = handle_get(&r->w->handles, q->fh, HANDLE_FILE, &h);
+
+	if (err < 0)
+		return err;
+	if (!r->may_block)
+		return ANSWER_POOL;
+	if ((q->datasync ? fdatasync(h.h->fd) : fsync(h.h->fd)) < 0)
+		return -errno;
+	return reply_empty(r);
+}
+
+/*
+ * Does closing a file mean anything to its file system?
+ *
+ * Network file systems write back and tell errors at each close(), so FLUSH must be one there. The common local ones
+ * have nothing to do. What was found is kept for each device, in a word that holds device and answer.
+ */
+static bool close_matters(const struct handle *h)
+{
+	static _Atomic uint64_t known[16];
+	_Atomic uint64_t *slot = &known[(h->dev ^ h->dev >> 32) % ARRAY_SIZE(known)];
+	uint64_t have = atomic_load_explicit(slot, memory_order_relaxed);
+	struct statfs s;
+	bool matters;
+
+	if (have >> 1 == h->dev << 1 >> 1 && have)
+		return have & 1;
+	if (fstatfs(h->fd, &s) < 0)
+		return true;
+	switch ((uint32_t)s.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case F2FS_SUPER_MAGIC:
+		matters = false;
+		break;
+	default:
+		matters = true;
+	}
+	atomic_store_explicit(slot, h->dev << 1 | matters, memory_order_relaxed);
+	return matters;
+}
+
+/* answer_flush() - FLUSH: one of perhaps several descriptors of an open file was closed in the guest */
+int answer_flush(struct req *r)
+{
+	const struct ipc_flush_req *q = r->body;
+	AUTO_HANDLE h = { 0 };
+	int fd, err = handle_get_of(&r->w->handles, q->fh, HANDLE_FILE, q->nodeid, &h);
+
+	if (err < 0)
+		return err;
+	locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
+	if (handle_writes(h.h) && close_matters(h.h)) {
+		if (!r->may_block)
+			return ANSWER_POOL;
+		fd = fcntl(h.h->fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0 || close(fd) < 0)
+			return -errno;
+	}
+	return reply_empty(r);
+}
+
+/* answer_release() - RELEASE: the last descriptor was closed */
+int answer_release(struct req *r)
+{
+	const struct ipc_release_req *q = r->body;
+	AUTO_HANDLE h = { 0 };
+	int err = handle_get_of(&r->w->handles, q->fh, HANDLE_FILE, q->nodeid, &h);
+
+	if (err == 0 && !handle_revoke(&h))
+		err = -EBADF;
+	if (err < 0)
+		return err;
+	lock_wait_cancel_handle(&r->w->handles, h.index);
+	/* The transport may still have the same open file description, so closing would not be enough. */
+	if (q->flock_unlock)
+		flock(h.h->fd, LOCK_UN);
+	if (q->lock_owner)
+		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
+	err = reply_empty(r);
+	/* The guest does not wait for close(). */
+	out_hold(r->out, h.index);
+	h.t = NULL;
+	return err;
+}
+
+/* answer_fallocate() - FALLOCATE */
+int answer_fallocate(struct req *r)
+{
+	const struct ipc_fallocate_req *q = r->body;
+	AUTO_HANDLE h = { 0 };
+	int err = handle_get(&r->w->handles, q->fh, HANDLE_FILE, &h);
+
+	if (err == 0 && (q->offset > INT64_MAX || q->length > INT64_MAX))
+		err = -EINVAL;
+	if (err < 0)
+		return err;
+	if (!r->may_block)
+		return ANSWER_POOL;
+	err = creds_fsetid(!q->kill_suidgid);
+	if (err == 0 && fallocate(h.h->fd, (int)q->mode, (off_t)q->offset, (off_t)q->length) < 0)
+		err = -errno;
+	return err < 0 ? err : reply_empty(r);
+}
+
+/* answer_lseek() - LSEEK. The offset of the open file description is nobody's: all reads and writes bring their own. */
+int answer_lseek(struct req *r)
+{
+	const struct ipc_lseek_req *q = r->body;
+	struct ipc_lseek_rep *rep;
+	AUTO_HANDLE h = { 0 };
+	off_t pos;
+	int err = handle_get(&r->w->handles, q->fh, HANDLE_FILE, &h);
+
+	if (err == 0 && q->whence > SEEK_HOLE)
+		err = -EINVAL;
+	if (err < 0)
+		return err;
+	pos = lseek(h.h->fd, (off_t)q->offset, (int)q->whence);
+	if (pos < 0)
+		return -errno;
+	rep = reply_add(r, 0, NULL);
+	rep->offset = (uint64_t)pos;
+	return 0;
+}
+
+/* answer_copy() - COPY_FILE_RANGE */
+int answer_copy(struct req *r)
+{
+	const struct ipc_copy_req *q = r->body;
+	struct ipc_copy_rep *rep;
+	AUTO_HANDLE in = { 0 };
+	AUTO_HANDLE out = { 0 };
+	off_t from, to;
+	ssize_t n;
+	int err = handle_get(&r->w->handles, q->fh_in, HANDLE_FILE, &in);
+
+	if (err == 0)
+		err = handle_get(&r->w->handles, q->fh_out, HANDLE_FILE, &out);
+	if (err == 0 && (q->off_in > INT64_MAX || q->off_out > INT64_MAX))
+		err = -EINVAL;
+	if (err < 0)
+		return err;
+	if (!r->may_block)
+		return ANSWER_POOL;
+	err = creds_fsetid(!q->kill_suidgid);
+	if (err < 0)
+		return err;
+	from = (off_t)q->off_in;
+	to = (off_t)q->off_out;
+	n = copy_file_range(in.h->fd, &from, out.h->fd, &to, MIN(q->len, (uint64_t)SSIZE_MAX), 0);
+	if (n < 0)
+		return -errno;
+	rep = reply_add(r, 0, NULL);
+	rep->size = (uint64_t)n;
+	return 0;
+}

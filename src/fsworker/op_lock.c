@@ -1,0 +1,415 @@
+/* op_lock.c - GETLK, SETLK and the end of a lock's owner.
+ *
+ * The locks are real ones on the host's files. A flock is one of the handle's open file description, which the
+ * transport shares. A record lock belongs in the guest to a process, named by an opaque owner: for each owner on each inode there
+ * is an open file description here that nobody else has, and its locks are OFD locks, so that owners conflict with one another and with
+ * the host as they should, and all locks of an owner end when it is closed.
+ */
+#include "fsworker/fsworker.h"
+#include "fsworker/lock_wait.h"
+#include "fsworker/resolve.h"
+
+#include "common/log.h"
+
+#include <sys/file.h>
+
+#define BUCKETS 1024u
+
+struct lock_owner {
+	struct lock_owner *next; /* in its bucket */
+	uint64_t nodeid, owner;
+	int fd;
+	uint32_t refs;           /* operations that use it; closed when there are none and it is out of the table */
+	bool listed;
+	uint32_t pid;            /* the guest's, for GETLK */
+};
+
+struct lock_table {
+	pthread_mutex_t lock; /* of all below and of every field of an owner but its fd */
+	_Atomic uint32_t count;
+	uint32_t max;
+	struct lock_owner *buckets[BUCKETS]; /* by nodeid: GETLK looks at all owners of one */
+};
+
+/* locks_new() - A table for at most so many pairs of inode and owner. NULL without memory. */
+struct lock_table *locks_new(uint32_t max_owners)
+{
+	struct lock_table *t = calloc(1, sizeof(*t));
+
+	if (t) {
+		pthread_mutex_init(&t->lock, NULL);
+		t->max = max_owners;
+	}
+	return t;
+}
+
+static struct lock_owner **bucket_of(struct lock_table *t, uint64_t nodeid)
+{
+	return &t->buckets[(nodeid ^ nodeid >> 32) % BUCKETS];
+}
+
+static struct lock_owner *find(struct lock_table *t, uint64_t nodeid, uint64_t owner)
+{
+	struct lock_owner *o = *bucket_of(t, nodeid);
+
+	while (o && (o->nodeid != nodeid || o->owner != owner))
+		o = o->next;
+	return o;
+}
+
+/* Take it out of the table; with the lock held. */
+static void unlist(struct lock_table *t, struct lock_owner *o)
+{
+	struct lock_owner **at = bucket_of(t, o->nodeid);
+
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	o->listed = false;
+	atomic_fetch_sub(&t->count, 1);
+}
+
+static void owner_free(struct lock_owner *o)
+{
+	if (o) {
+		close_fd(&o->fd);
+		free(o);
+	}
+}
+
+/* lock_owner_fd() - the open file description of an owner's locks */
+int lock_owner_fd(const struct lock_owner *o)
+{
+	return o->fd;
+}
+
+/* lock_owner_put() - End the use of an owner */
+void lock_owner_put(struct lock_table *t, struct lock_owner *o)
+{
+	bool last;
+
+	pthread_mutex_lock(&t->lock);
+	o->refs--;
+	last = o->refs == 0 && !o->listed;
+	pthread_mutex_unlock(&t->lock);
+	if (last)
+		owner_free(o);
+}
+
+/* An owner that is known, in use for the caller, or NULL. */
+static struct lock_owner *owner_get(struct lock_table *t, uint64_t nodeid, uint64_t owner)
+{
+	struct lock_owner *o;
+
+	pthread_mutex_lock(&t->lock);
+	o = find(t, nodeid, owner);
+	if (o)
+		o->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return o;
+}
+
+static int owner_open(struct req *r, uint64_t nodeid)
+{
+	AUTO_INODE u = { 0 };
+	int fd, err = inode_get(&r->w->inodes, nodeid, &u);
+
+	if (err < 0)
+		return err;
+	if (!S_ISREG(inode_mode(&u)))
+		return -EBADF;
+	/* A lock for writing wants a descriptor for writing, which a read-only share or a running program does not give. */
+	fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), O_RDWR);
+	if (fd < 0)
+		fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), O_RDONLY);
+	return fd;
+}
+
+/* The owner of a lock that is to be taken, made if need be. */
+static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, struct lock_owner **out)
+{
+	struct lock_table *t = r->w->locks;
+	struct lock_owner *fresh = NULL, *o = owner_get(t, q->nodeid, q->owner);
+	int fd;
+
+	if (!o) {
+		fd = owner_open(r, q->nodeid);
+		if (fd < 0)
+			return fd == -ENFILE ? -ENOLCK : fd;
+		fresh = calloc(1, sizeof(*fresh));
+		if (!fresh) {
+			close(fd);
+			return -ENOLCK;
+		}
+		*fresh = (struct lock_owner){ .nodeid = q->nodeid, .owner = q->owner, .fd = fd };
+	}
+	pthread_mutex_lock(&t->lock);
+	if (!o) {
+		o = find(t, q->nodeid, q->owner);
+		if (o) {
+			o->refs++;
+		} else if (atomic_load(&t->count) < t->max) {
+			o = fresh;
+			fresh = NULL;
+			o->refs = 1;
+			o->listed = true;
+			o->next = *bucket_of(t, q->nodeid);
+			*bucket_of(t, q->nodeid) = o;
+			atomic_fetch_add(&t->count, 1);
+		}
+	}
+	if (o)
+		o->pid = q->pid;
+	pthread_mutex_unlock(&t->lock);
+	owner_free(fresh);
+	*out = o;
+	if (o)
+		return 0;
+	log_limited(LOG_LVL_WARN, "the guest has too many owners of locks (%u)", t->max);
+	return -ENOLCK;
+}
+
+/*
+ * locks_drop_owner() - An owner has closed a file: all its record locks on it end
+ *
+ * That is what closing any descriptor of a file does to the locks of a process. A wait that another thread of the
+ * same owner is in goes on, as on a local file.
+ */
+void locks_drop_owner(struct lock_table *t, uint64_t nodeid, uint64_t owner)
+{
+	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	struct lock_owner *o;
+	bool last = false;
+
+	if (likely(atomic_load_explicit(&t->count, memory_order_relaxed) == 0))
+		return;
+	pthread_mutex_lock(&t->lock);
+	o = find(t, nodeid, owner);
+	if (o && o->refs == 0) {
+		unlist(t, o);
+		last = true;
+	} else if (o) {
+		fcntl(o->fd, F_OFD_SETLK, &all);
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (last)
+		owner_free(o);
+}
+
+/* locks_end_session() - Call back all who wait, drop all record locks. Those of handles go with their handles. */
+void locks_end_session(struct lock_table *t)
+{
+	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	lock_wait_cancel_all(t);
+	pthread_mutex_lock(&t->lock);
+	for (uint32_t b = 0; b < BUCKETS; b++) {
+		while (t->buckets[b]) {
+			struct lock_owner *o = t->buckets[b];
+
+			unlist(t, o);
+			if (o->refs)
+				fcntl(o->fd, F_OFD_SETLK, &all);
+			else
+				owner_free(o);
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* locks_free() - Nobody waits any more */
+void locks_free(struct lock_table *t)
+{
+	if (t) {
+		locks_end_session(t);
+		free(t);
+	}
+}
+
+/* A guest's range as fcntl() wants it. */
+static int range_of(uint64_t start, uint64_t end, uint32_t type, struct flock *out)
+{
+	if (start > end || end > INT64_MAX || (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK))
+		return -EINVAL;
+	*out = (struct flock){ .l_type = (short)type, .l_whence = SEEK_SET, .l_start = (off_t)start };
+	if (end != INT64_MAX)
+		out->l_len = (off_t)(end - start + 1);
+	return 0;
+}
+
+/* Does this owner hold the lock that stood in the way? */
+static bool holds(const struct lock_owner *o, const struct flock *found)
+{
+	struct flock probe = *found;
+
+	/* Since Linux 6.6 the kernel tells what the asking description itself holds. */
+	probe.l_type = F_UNLCK;
+	probe.l_pid = 0;
+	if (fcntl(o->fd, F_OFD_GETLK, &probe) == 0)
+		return probe.l_type != F_UNLCK;
+	/* Before that: the lock is not in the owner's own way. Only shared locks of one range may be confused. */
+	probe = *found;
+	probe.l_type = F_WRLCK;
+	probe.l_pid = 0;
+	return fcntl(o->fd, F_OFD_GETLK, &probe) == 0 &&
+	       (probe.l_type == F_UNLCK || probe.l_start != found->l_start || probe.l_len != found->l_len);
+}
+
+/* The guest's pid of a lock's holder, 0 for one that is not of this guest: pids of the host are none of its business. */
+static uint32_t holder_pid(struct lock_table *t, const struct ipc_getlk_req *q, const struct flock *found)
+{
+	uint32_t pid = 0;
+
+	if (found->l_pid != -1)
+		return 0; /* not an OFD lock, so not one of ours */
+	pthread_mutex_lock(&t->lock);
+	for (struct lock_owner *o = *bucket_of(t, q->nodeid); o && !pid; o = o->next)
+		if (o->nodeid == q->nodeid && o->owner != q->owner && holds(o, found))
+			pid = o->pid;
+	pthread_mutex_unlock(&t->lock);
+	return pid;
+}
+
+/* answer_getlk() - GETLK: who stands in the way? */
+int answer_getlk(struct req *r)
+{
+	const struct ipc_getlk_req *q = r->body;
+	struct ipc_getlk_rep *rep;
+	struct lock_owner *o;
+	AUTO_HANDLE h = { 0 };
+	struct flock range;
+	int err;
+
+	if (!cfg_has(r->w, CFG_POSIX_LOCK))
+		return -ENOSYS;
+	err = range_of(q->start, q->end, q->type, &range);
+	if (err == 0 && q->type == F_UNLCK)
+		err = -EINVAL;
+	if (err == 0)
+		err = handle_get_of(&r->w->handles, q->fh, HANDLE_FILE, q->nodeid, &h);
+	if (err < 0)
+		return err;
+	/* An owner without locks asks through the handle, whose own description never has any. */
+	o = owner_get(r->w->locks, q->nodeid, q->owner);
+	if (fcntl(o ? o->fd : h.h->fd, F_OFD_GETLK, &range) < 0)
+		err = -errno;
+	if (o)
+		lock_owner_put(r->w->locks, o);
+	if (err < 0)
+		return err;
+	uint32_t pid = range.l_type == F_UNLCK ? 0 : holder_pid(r->w->locks, q, &range);
+
+	rep = reply_add(r, 0, NULL);
+	rep->type = (uint32_t)range.l_type;
+	rep->pid = pid;
+	if (range.l_type == F_UNLCK) {
+		rep->start = q->start;
+		rep->end = q->end;
+	} else {
+		rep->start = (uint64_t)range.l_start;
+		rep->end = range.l_len ? (uint64_t)(range.l_start + range.l_len - 1) : INT64_MAX;
+	}
+	return 0;
+}
+
+/* The lock is another's: wait for it on a thread of its own. Takes over the references on success. */
+static int wait_for(struct req *r, struct handle_use *h, struct lock_owner *o, int flock_op, const struct flock *range)
+{
+	struct lock_wait w = {
+		.link = r->link,
+		.tag = r->tag,
+		.handle = *h,
+		.owner = o,
+		.table = r->w->locks,
+		.flock_op = flock_op,
+	};
+	int err;
+
+	if (range)
+		w.range = *range;
+	link_get(r->link);
+	err = lock_wait_start(&w);
+	if (err < 0) {
+		link_put(r->link);
+		return err;
+	}
+	h->t = NULL;
+	return ANSWER_LATER;
+}
+
+static int set_flock(struct req *r, const struct ipc_setlk_req *q, struct handle_use *h)
+{
+	int op = q->type == F_RDLCK ? LOCK_SH : q->type == F_WRLCK ? LOCK_EX : LOCK_UN;
+
+	if (flock(h->h->fd, op | LOCK_NB) == 0)
+		return reply_empty(r);
+	if (errno == EWOULDBLOCK && q->wait)
+		return wait_for(r, h, NULL, op, NULL);
+	return -errno;
+}
+
+static int set_record(struct req *r, const struct ipc_setlk_req *q, struct handle_use *h, struct flock *range)
+{
+	struct lock_table *t = r->w->locks;
+	struct lock_owner *o = NULL;
+	int err = 0;
+
+	if (q->type == F_UNLCK) {
+		o = owner_get(t, q->nodeid, q->owner);
+		if (!o)
+			return reply_empty(r);
+	} else {
+		err = owner_get_or_make(r, q, &o);
+		if (err < 0)
+			return err;
+	}
+	if (fcntl(o->fd, F_OFD_SETLK, range) < 0)
+		err = errno == EACCES ? -EAGAIN : -errno;
+	if (err == -EAGAIN && q->wait && q->type != F_UNLCK) {
+		err = wait_for(r, h, o, 0, range);
+		if (err == ANSWER_LATER)
+			return err;
+	}
+	lock_owner_put(t, o);
+	/* Nothing is left: no need to keep a descriptor for it. */
+	if (err == 0 && q->type == F_UNLCK && q->start == 0 && q->end == INT64_MAX)
+		locks_drop_owner(t, q->nodeid, q->owner);
+	return err < 0 ? err : reply_empty(r);
+}
+
+/* As for local files, the lock must be one that the guest's descriptor could have. */
+static bool allows(const struct handle *h, uint32_t type)
+{
+	uint32_t mode = h->flags & O_ACCMODE;
+
+	return type == F_UNLCK || mode == O_RDWR || (mode == O_WRONLY) == (type == F_WRLCK);
+}
+
+/* answer_setlk() - SETLK, SETLKW and flock */
+int answer_setlk(struct req *r)
+{
+	const struct ipc_setlk_req *q = r->body;
+	AUTO_HANDLE h = { 0 };
+	struct flock range;
+	int err;
+
+	if (!cfg_has(r->w, q->flock ? CFG_FLOCK : CFG_POSIX_LOCK))
+		return -ENOSYS;
+	err = range_of(q->start, q->end, q->type, &range);
+	if (err == 0)
+		err = handle_get_of(&r->w->handles, q->fh, HANDLE_FILE, q->nodeid, &h);
+	if (err == 0 && !q->flock && !allows(h.h, q->type))
+		err = -EBADF;
+	if (err < 0)
+		return err;
+	return q->flock ? set_flock(r, q, &h) : set_record(r, q, &h, &range);
+}
+
+/* answer_cancel() - CANCEL. Only a wait for a lock can be ended; everything else is on its way already. */
+int answer_cancel(struct req *r)
+{
+	const struct ipc_cancel_req *q = r->body;
+
+	lock_wait_cancel_tag(r->link, q->tag);
+	return 0;
+}

@@ -1,0 +1,117 @@
+/* out.c - answers: gathered in a batch, sent as one datagram, and what may only happen after that. */
+#include "fsworker/fsworker.h"
+
+#include <time.h>
+
+#define SEND_RETRY_NS 1000000
+
+/* out_init() - Answers to one link. @fd is borrowed. */
+void out_init(struct out *o, int fd, struct handle_table *handles)
+{
+	o->fd = fd;
+	o->broken = false;
+	o->nheld = 0;
+	o->handles = handles;
+	o->batch.used = o->batch.count = o->batch.nfds = 0;
+}
+
+/* out_flush() - Send what waits, then close what was only kept open for that */
+void out_flush(struct out *o)
+{
+	int r = 0;
+
+	while (o->batch.used) {
+		if (o->broken) {
+			ipc_batch_reset(&o->batch);
+			break;
+		}
+		r = ipc_batch_send(o->fd, &o->batch);
+		if (r != -EAGAIN)
+			break;
+		/* The kernel has too many descriptors on their way to somebody; they will arrive. */
+		nanosleep(&(struct timespec){ .tv_nsec = SEND_RETRY_NS }, NULL);
+	}
+	if (r < 0)
+		o->broken = true;
+	for (uint32_t i = 0; i < o->nheld; i++)
+		handle_put_index(o->handles, o->held[i]);
+	o->nheld = 0;
+}
+
+static void *add(struct req *r, int error, uint32_t tail_len, char **tail)
+{
+	struct out *o = r->out;
+	void *body = NULL;
+
+	/* Room for one descriptor and one handle to hold: no message wants more. */
+	if (likely(o->batch.nfds < IPC_FDS_MAX && o->nheld < ARRAY_SIZE(o->held)))
+		body = ipc_batch_add(&o->batch, r->type | IPC_REPLY, r->tag, error, tail_len, tail);
+	if (unlikely(!body)) {
+		out_flush(o);
+		body = ipc_batch_add(&o->batch, r->type | IPC_REPLY, r->tag, error, tail_len, tail);
+	}
+	return body;
+}
+
+/*
+ * reply_add() - Begin the answer to a request
+ * @r:		Request
+ * @tail_len:	Bytes of tail, within the limit of the table
+ * @tail:	Out: where they go, or NULL
+ *
+ * What waited before may be sent now. Nothing may fail after this.
+ *
+ * Return: the zeroed body to fill in
+ */
+void *reply_add(struct req *r, uint32_t tail_len, char **tail)
+{
+	return add(r, 0, tail_len, tail);
+}
+
+/* reply_room() - The same in two steps: room for a tail of `want` bytes or what a datagram can hold, then reply_add() */
+uint32_t reply_room(struct req *r, uint32_t want)
+{
+	struct out *o = r->out;
+	uint16_t type = r->type | IPC_REPLY;
+	uint32_t room = ipc_batch_room(&o->batch, type);
+
+	if (room < want && o->batch.count) {
+		out_flush(o);
+		room = ipc_batch_room(&o->batch, type);
+	}
+	return MIN(room, want);
+}
+
+/* reply_empty() - Answer "done" where there is nothing to tell. Return: 0, as handlers do */
+int reply_empty(struct req *r)
+{
+	return reply_add(r, 0, NULL) ? 0 : -EIO;
+}
+
+/* reply_error() - Answer with a positive errno */
+void reply_error(struct req *r, int error)
+{
+	add(r, error > 0 && error < 4096 ? error : EIO, 0, NULL);
+}
+
+/* out_hold() - Drop a reference to a handle only after the answer was sent */
+void out_hold(struct out *o, uint32_t handle_index)
+{
+	if (o->nheld < ARRAY_SIZE(o->held))
+		o->held[o->nheld++] = handle_index;
+	else
+		handle_put_index(o->handles, handle_index);
+}
+
+/*
+ * reply_grant() - Send a handle's descriptor along with the answer that was added last
+ * @r:			Request
+ * @handle_index:	Handle; one reference to it is taken over, so that no request in the same datagram can close
+ *			the descriptor, and let its number come to mean another file, before it was sent
+ * @fd:			Its descriptor
+ */
+void reply_grant(struct req *r, uint32_t handle_index, int fd)
+{
+	ipc_batch_fd(&r->out->batch, fd, false);
+	out_hold(r->out, handle_index);
+}

@@ -1,0 +1,148 @@
+/* slots.c - see slots.h. */
+#include "fsworker/slots.h"
+
+/*
+ * slots_init() - Make a table of free slots
+ * @s:		Table
+ * @count:	Number of slots, slot 0 and those of the caller included
+ * @first:	First slot to hand out
+ *
+ * Return: 0, -EINVAL for a table without room, -ENOMEM
+ */
+int slots_init(struct slots *s, uint32_t count, uint32_t first)
+{
+	uint32_t each;
+
+	*s = (struct slots){ .count = count };
+	if (first == 0 || count <= first)
+		return -EINVAL;
+	/* Memory of this size comes from the kernel as untouched pages: what is never used costs nothing. */
+	s->life = calloc(count, sizeof(*s->life));
+	s->next = calloc(count, sizeof(*s->next));
+	if (!s->life || !s->next) {
+		slots_fini(s);
+		return -ENOMEM;
+	}
+	each = (count - first + SLOTS_SHARDS - 1) / SLOTS_SHARDS;
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
+		struct slots_shard *sh = &s->shard[i];
+		uint64_t start = MIN((uint64_t)first + (uint64_t)i * each, count);
+
+		pthread_mutex_init(&sh->lock, NULL);
+		sh->first = (uint32_t)start;
+		sh->fresh = sh->first;
+		sh->end = (uint32_t)MIN(start + each, count);
+	}
+	return 0;
+}
+
+/* slots_fini() - Free the memory of a table */
+void slots_fini(struct slots *s)
+{
+	free_ptr(&s->life);
+	free_ptr(&s->next);
+}
+
+static struct slots_shard *shard_of(struct slots *s, uint32_t index)
+{
+	for (uint32_t i = SLOTS_SHARDS - 1; i > 0; i--)
+		if (index >= s->shard[i].first && s->shard[i].first < s->shard[i].end)
+			return &s->shard[i];
+	return &s->shard[0];
+}
+
+static uint32_t take_from(struct slots *s, struct slots_shard *sh)
+{
+	uint32_t index = 0;
+
+	pthread_mutex_lock(&sh->lock);
+	if (sh->free) {
+		index = sh->free;
+		sh->free = s->next[index];
+	} else if (sh->fresh < sh->end) {
+		index = sh->fresh++;
+	}
+	pthread_mutex_unlock(&sh->lock);
+	return index;
+}
+
+/* slots_take() - see slots.h. */
+uint32_t slots_take(struct slots *s, uint32_t shard_hint)
+{
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
+		uint32_t index = take_from(s, &s->shard[(shard_hint + i) % SLOTS_SHARDS]);
+
+		if (index)
+			return index;
+	}
+	return 0;
+}
+
+/* slots_publish() - see slots.h. */
+void slots_publish(struct slots *s, uint32_t index, uint32_t refs)
+{
+	uint64_t life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
+
+	atomic_store_explicit(&s->life[index], life | SLOTS_VALID | refs, memory_order_release);
+}
+
+/* slots_get() - see slots.h. */
+bool slots_get(struct slots *s, uint64_t id)
+{
+	uint32_t index = slots_index(id);
+	uint64_t life;
+
+	if (unlikely(index == 0 || index >= s->count))
+		return false;
+	life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
+	do {
+		if (unlikely((life >> 32) != (id >> 32) || !(life & SLOTS_VALID) ||
+			     (life & SLOTS_REFS) == SLOTS_REFS))
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&s->life[index], &life, life + 1, memory_order_acquire,
+							memory_order_relaxed));
+	return true;
+}
+
+/* slots_put() - see slots.h. */
+bool slots_put(struct slots *s, uint32_t index)
+{
+	uint64_t life = atomic_fetch_sub_explicit(&s->life[index], 1, memory_order_acq_rel);
+
+	return (life & (SLOTS_VALID | SLOTS_REFS)) == 1;
+}
+
+/* slots_revoke() - see slots.h. */
+bool slots_revoke(struct slots *s, uint32_t index)
+{
+	return atomic_fetch_and_explicit(&s->life[index], ~SLOTS_VALID, memory_order_acq_rel) & SLOTS_VALID;
+}
+
+/* slots_free() - see slots.h. */
+void slots_free(struct slots *s, uint32_t index)
+{
+	uint64_t life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
+	uint32_t generation = (uint32_t)(life >> 32);
+	struct slots_shard *sh = shard_of(s, index);
+
+	if (generation == UINT32_MAX)
+		return; /* retired: its next id would have been one that the guest already had */
+	atomic_store_explicit(&s->life[index], (uint64_t)(generation + 1) << 32, memory_order_release);
+	pthread_mutex_lock(&sh->lock);
+	s->next[index] = sh->free;
+	sh->free = index;
+	pthread_mutex_unlock(&sh->lock);
+}
+
+/* slots_next_used() - see slots.h. */
+uint32_t slots_next_used(struct slots *s, uint32_t index)
+{
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
+		struct slots_shard *sh = &s->shard[i];
+		uint32_t next = MAX(index + 1, sh->first);
+
+		if (next < sh->fresh)
+			return next;
+	}
+	return 0;
+}

@@ -1,0 +1,75 @@
+/* slots.h - numbers that name things to a guest: a slot and its generation, with references.
+ *
+ * Role: fsworker. The guest holds 64-bit ids, generation << 32 | slot; it may make up any other. Each slot has one
+ * atomic word, its life: generation, one bit that says that the id is valid, and the count of operations that
+ * use it right now. Whoever has a reference may use what the slot stands for; whoever makes the word "not valid,
+ * no references" owns the slot, clears it away and gives it back. Slot 0 is never handed out, so an id is
+ * never 0, and an id is never handed out twice: a slot whose generation would wrap is retired.
+ *
+ * Free slots lie in shards, each with a lock of its own, so that threads which make and drop things do not meet.
+ */
+#ifndef VFSD_SLOTS_H
+#define VFSD_SLOTS_H
+
+#include "common/base.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SLOTS_SHARDS 8u
+
+struct slots_shard {
+	pthread_mutex_t lock;
+	uint32_t free;           /* head of the chain of used and freed slots; 0: none */
+	_Atomic uint32_t fresh;  /* slots from here to end were never used */
+	uint32_t first, end;
+} __attribute__((aligned(64)));
+
+struct slots {
+	_Atomic uint64_t *life;
+	uint32_t *next; /* chain of free slots; a user's own chain while the slot is taken */
+	uint32_t count;
+	struct slots_shard shard[SLOTS_SHARDS];
+};
+
+#define SLOTS_VALID (1ull << 31)
+#define SLOTS_REFS (SLOTS_VALID - 1)
+
+static inline uint32_t slots_index(uint64_t id)
+{
+	return (uint32_t)id;
+}
+
+static inline uint64_t slots_id(const struct slots *s, uint32_t index)
+{
+	return (s->life[index] & ~0xffffffffull) | index;
+}
+
+/* slots_init() - a table of slots 1 to count - 1; those below `first` are the caller's own. 0 or -ENOMEM. */
+int slots_init(struct slots *s, uint32_t count, uint32_t first) NODISCARD;
+void slots_fini(struct slots *s);
+
+/* slots_take() - a free slot, or 0 when there is none. Its id is not valid before slots_publish(). */
+uint32_t slots_take(struct slots *s, uint32_t shard_hint) NODISCARD;
+
+/* slots_publish() - the slot is filled in: make its id valid, with `refs` references taken for the caller. */
+void slots_publish(struct slots *s, uint32_t index, uint32_t refs);
+
+/* slots_get() - take a reference by id. False when the id is not valid. */
+bool slots_get(struct slots *s, uint64_t id) NODISCARD;
+
+/* slots_put() - drop a reference. True when it was the last of an id that is no longer valid: the caller now
+ * clears the slot away and calls slots_free(). */
+bool slots_put(struct slots *s, uint32_t index) NODISCARD;
+
+/* slots_revoke() - make an id invalid. Only one caller of those who race gets true; it must hold a reference (so
+ * that the slot goes at the earliest with its slots_put()). */
+bool slots_revoke(struct slots *s, uint32_t index) NODISCARD;
+
+/* slots_free() - give a slot back that was cleared away, or that was taken and never published. */
+void slots_free(struct slots *s, uint32_t index);
+
+/* slots_next_used() - the lowest slot above `index` that is or was ever in use, 0 at the end. */
+uint32_t slots_next_used(struct slots *s, uint32_t index);
+
+#endif

@@ -1,0 +1,160 @@
+/* setup.c - everything that can fail, before any child runs.
+ *
+ * Role: monitor. In this order: descriptors that were handed to us are looked at before any is opened, so that a wrong
+ * --fd never names one of our own; the socket last but the sandbox, so that whoever sees it may expect service.
+ */
+#include "monitor/monitor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+/* 0, 1 and 2 must be something, or the next descriptor would become stderr. */
+static int open_standard(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return EXIT_FAILURE;
+	return 0;
+}
+
+/* How many descriptors a process may have, and how many of them the guest's open files. */
+static int set_limits(struct monitor *m)
+{
+	const struct config *cfg = m->cfg;
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return EXIT_FAILURE;
+	if (cfg->raise_nofile) {
+		rlim_t want = cfg->rlimit_nofile ? cfg->rlimit_nofile : lim.rlim_max;
+
+		lim.rlim_cur = want;
+		if (want > lim.rlim_max)
+			lim.rlim_max = want;
+		if (setrlimit(RLIMIT_NOFILE, &lim) < 0) {
+			log_err("--rlimit-nofile: cannot set the limit to %llu: %s: give a number up to the hard limit (ulimit -Hn) and to fs.nr_open",
+				(unsigned long long)want, strerror(errno));
+			return EXIT_FAILURE;
+		}
+	}
+
+	/* A link, three events and a loop's descriptors for each ring, memory regions, the daemon's own; of the rest
+	 * half for open files, half for inodes that are only known. */
+	uint64_t reserve = 8 * (uint64_t)cfg->nlinks + 128;
+
+	if (lim.rlim_cur < reserve + 128) {
+		log_err("the descriptor limit is %llu, too low for %u request queues: raise it to %llu at least, or lower --num-request-queues",
+			(unsigned long long)lim.rlim_cur, cfg->nlinks - 1, (unsigned long long)reserve + 128);
+		return EXIT_FAILURE;
+	}
+
+	uint64_t most = MIN((lim.rlim_cur - reserve) / 2, UINT64_C(1) << 24);
+
+	if (cfg->max_open_files > most) {
+		log_err("--max-open-files: %u is more than the descriptor limit of %llu leaves: give up to %llu, or raise that limit",
+			cfg->max_open_files, (unsigned long long)lim.rlim_cur, (unsigned long long)most);
+		return EXIT_FAILURE;
+	}
+	m->max_open_files = cfg->max_open_files ? cfg->max_open_files : (uint32_t)most;
+	return 0;
+}
+
+static int open_source(struct monitor *m)
+{
+	m->source_fd = open(m->cfg->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (m->source_fd >= 0)
+		return 0;
+	if (errno == ENOTDIR)
+		log_err("-o source: '%s' is not a directory: give a directory", m->cfg->source);
+	else
+		log_err("-o source: cannot open '%s': %s: give an existing directory", m->cfg->source, strerror(errno));
+	return EXIT_FAILURE;
+}
+
+static int make_memory(struct monitor *m)
+{
+	m->bulk_fd = shm_make("virtiofsd-bulk", m->cfg->nlinks * IPC_BULK_LINK);
+	m->inodes_fd = m->bulk_fd < 0 ? -1 : shm_make("virtiofsd-inodes", INODE_SLOTS * INODE_SLOT_BYTES);
+	if (m->inodes_fd < 0) {
+		int r = m->bulk_fd < 0 ? m->bulk_fd : m->inodes_fd;
+
+		log_err("cannot make shared memory: %s: raise the limits of memory and of file size", strerror(-r));
+		return EXIT_FAILURE;
+	}
+	m->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (m->null_fd < 0) {
+		log_err("cannot open /dev/null: %s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return 0;
+}
+
+/* Signals become something to read. A closed stderr or syslog must not kill us either. */
+static int take_signals(struct monitor *m)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, dfl = { .sa_handler = SIG_DFL };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGCHLD, &dfl, NULL); /* were it ignored, waitid() could not tell why a child ended */
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->signal_fd < 0) {
+		log_err("cannot take signals: %s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return 0;
+}
+
+static int check_root(void)
+{
+	if (geteuid() == 0)
+		return 0;
+	log_err("not root: start virtiofsd as root (it gives up what it does not need)");
+	return EXIT_FAILURE;
+}
+
+/**
+ * setup_all() - make ready everything that children need, and enter the monitor's own sandbox.
+ *
+ * Return: 0, or an exit status when the reason was logged.
+ */
+int setup_all(struct monitor *m, const struct config *cfg)
+{
+	const struct sandbox_params params = { .source_fd = -1, .mntns_fd = -1 };
+	int r;
+
+	*m = (struct monitor){ .cfg = cfg, .flags = cfg->flags, .socket_fd = -1, .source_fd = -1, .bulk_fd = -1,
+			       .inodes_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		m->child[i] = (struct child){ .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
+
+	r = check_root();
+	if (r == 0)
+		r = open_standard();
+	if (r == 0 && cfg->fd >= 0)
+		r = listen_open(m);
+	if (r == 0)
+		r = set_limits(m);
+	if (r == 0)
+		r = open_source(m);
+	if (r == 0)
+		r = roles_check(cfg);
+	if (r == 0)
+		r = make_memory(m);
+	if (r == 0)
+		r = take_signals(m);
+	if (r == 0 && cfg->fd < 0)
+		r = listen_open(m);
+	if (r)
+		return r;
+	log_level_limit = cfg->log_level;
+	logsink_start(cfg->syslog);
+	return sandbox_enter(&policy_monitor, &params, NULL) < 0 ? EXIT_FAILURE : 0;
+}

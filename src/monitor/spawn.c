@@ -1,0 +1,154 @@
+/* spawn.c - starting a child: the only exec of the daemon.
+ *
+ * Role: monitor. A child begins with a fresh address space, in namespaces of its own, with five descriptors (0 to 2
+ * /dev/null, the channel and the log at the numbers of ipc/roles.h), default signal actions, no signal blocked, no
+ * terminal, and an environment of which only libc's and the sanitizers' switches pass. Everything else it gets by its
+ * CONFIG message.
+ */
+#include "monitor/monitor.h"
+
+#include "ipc/roles.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+_Static_assert(ROLE_FD_LOG == SANDBOX_LOG_FD, "the sandbox reports where the log is");
+
+/* Variables that pass to a child: they change how libc allocates, and what a test build reports. */
+static const char *const passed_on[] = {
+	"GLIBC_TUNABLES", "MALLOC_PERTURB_", "MALLOC_ARENA_MAX", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+};
+
+/* A new process in new namespaces, and its pidfd; as fork(), 0 in the child. */
+static pid_t clone_child(uint64_t namespaces, int *pidfd)
+{
+	struct clone_args args = {
+		.flags = namespaces | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	/* Container run-times refuse clone3, whose flags they cannot see. The first three arguments of clone have one
+	 * order on x86-64 and arm64; the rest is unused here. */
+	if (pid < 0 && errno == ENOSYS)
+		pid = syscall(SYS_clone, namespaces | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+	return (pid_t)pid;
+}
+
+static void reset_signals(void)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			(void)sigaction(sig, &dfl, NULL); /* libc's own two refuse: nothing is lost */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the child. Put the descriptors where the role expects them, and close all others. */
+static int place_descriptors(int null_fd, int channel, int log)
+{
+	/* First away from the numbers to be filled, whatever theirs are now. */
+	int high_channel = fcntl(channel, F_DUPFD_CLOEXEC, 16);
+	int high_log = fcntl(log, F_DUPFD_CLOEXEC, 16);
+	int high_null = fcntl(null_fd, F_DUPFD_CLOEXEC, 16);
+
+	if (high_channel < 0 || high_log < 0 || high_null < 0)
+		return -errno;
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (dup2(high_null, fd) < 0)
+			return -errno;
+	if (dup2(high_channel, ROLE_FD_MONITOR) < 0 || dup2(high_log, ROLE_FD_LOG) < 0)
+		return -errno;
+	if (close_range(ROLE_FD_LOG + 1, ~0u, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* In the child. Does not return. */
+static _Noreturn void become(const struct role *role, const struct config *cfg, int null_fd, int channel, int log)
+{
+	char *argv[] = { strdupa(role->argv0), NULL };
+	char *env[ARRAY_SIZE(passed_on) + 1];
+	size_t n = 0;
+
+	/* The kernel kills this process when the monitor dies; the role asks again once its ids changed. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	setsid();
+	reset_signals();
+
+	int r = place_descriptors(null_fd, channel, log);
+	if (r < 0) {
+		log_err("cannot start the %s: descriptors: %s", role->name, strerror(-r));
+		_exit(ROLE_EXIT_FAIL);
+	}
+	log_to_fd(ROLE_FD_LOG);
+	for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++) {
+		char *value = getenv(passed_on[i]);
+
+		if (value)
+			env[n++] = value - strlen(passed_on[i]) - 1;
+	}
+	env[n] = NULL;
+	/* The program may lie below a directory that root may enter only with this. */
+	(void)!sandbox_set_cap(CAP_DAC_OVERRIDE, true);
+	execve(role->path(cfg), argv, env);
+	log_err("cannot execute '%s': %s", role->path(cfg), strerror(errno));
+	_exit(ROLE_EXIT_FAIL);
+}
+
+/**
+ * spawn_child() - start a role's executable.
+ * @c: its role is set; the rest is filled in.
+ *
+ * Return: 0, or -errno.
+ */
+int spawn_child(struct monitor *m, struct child *c)
+{
+	int channel[2], log[2], r;
+
+	r = ipc_pair(channel);
+	if (r < 0)
+		return r;
+	r = ipc_pair(log);
+	if (r < 0) {
+		close(channel[0]);
+		close(channel[1]);
+		return r;
+	}
+
+	pid_t pid = clone_child(c->role->namespaces, &c->pidfd);
+	if (pid == 0)
+		become(c->role, m->cfg, m->null_fd, channel[1], log[1]);
+	r = pid < 0 ? -errno : 0;
+	close(channel[1]);
+	close(log[1]);
+	if (r < 0) {
+		close(channel[0]);
+		close(log[0]);
+		c->pidfd = -1;
+		return r;
+	}
+	c->pid = pid;
+	c->channel = channel[0];
+	c->log = log[0];
+	c->state = CHILD_STARTING;
+	c->refused_nr = -1;
+	return 0;
+}
+
+/**
+ * spawn_signal() - send a signal to a child that has not been collected.
+ */
+void spawn_signal(const struct child *c, int sig)
+{
+	if (c->state != CHILD_NONE && syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0) < 0 && errno != ESRCH)
+		log_warn("cannot signal the %s: %s", c->role->name, strerror(errno));
+}

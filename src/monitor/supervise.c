@@ -1,0 +1,178 @@
+/* supervise.c - the monitor's loop: signals, deaths, messages and log records, until the daemon ends.
+ *
+ * Role: monitor. Whoever wakes us, log records come first, then messages, then deaths: a child's last words and its
+ * GONE are heard before its end is judged.
+ *
+ * Ending. A role whose channel closes ends by itself; one that does not is killed after a while. They cannot outlive
+ * the monitor even if that is killed: the kernel then kills them (parent-death signal), and each is the first process
+ * of its own pid namespace.
+ */
+#include "monitor/monitor.h"
+
+#include "ipc/roles.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define LOG_BATCH 64u         /* records of one child before the others have their turn */
+#define END_PATIENCE_MS 5000  /* for a child to end by itself; then again once it was killed */
+
+enum { POLL_SIGNALS, POLL_CHILDREN, POLL_PER_CHILD = 3, POLL_COUNT = POLL_CHILDREN + POLL_PER_CHILD * ROLE_COUNT };
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Why a child ended, in words. */
+static void cause_text(const struct child *c, const siginfo_t *si, char *text, size_t size)
+{
+	int sig = si->si_status;
+	const char *abbrev;
+
+	if (si->si_code == CLD_EXITED) {
+		const char *meaning = si->si_status == ROLE_EXIT_FAIL	  ? ": it could not be set up" :
+				      si->si_status == ROLE_EXIT_PROTOCOL ? ": a peer of it broke the protocol" :
+									    "";
+
+		snprintf(text, size, "ended with exit status %d%s", si->si_status, meaning);
+		return;
+	}
+	abbrev = sigabbrev_np(sig);
+	if (sig == SIGSYS && c->refused_nr >= 0)
+		snprintf(text, size, "was killed by signal %d (SIGSYS): its filter refused system call %d (%s)", sig,
+			 c->refused_nr, sandbox_syscall_name(c->refused_nr));
+	else if (sig == SIGSYS)
+		snprintf(text, size, "was killed by signal %d (SIGSYS): its filter refused a system call", sig);
+	else
+		snprintf(text, size, "was killed by signal %d (SIG%s)", sig, abbrev ? abbrev : "?");
+}
+
+/* Collect the child if it has ended. A death that was not asked for ends the daemon. */
+static void collect(struct monitor *m, struct child *c, bool expected)
+{
+	siginfo_t si = { 0 };
+	char cause[160];
+
+	if (c->state == CHILD_NONE || waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
+		return;
+	logsink_drain(c, UINT32_MAX);
+	if (c->channel >= 0)
+		answer_child(m, c);
+	cause_text(c, &si, cause, sizeof(cause));
+	if (expected || (m->stop && si.si_code == CLD_EXITED && si.si_status == ROLE_EXIT_OK)) {
+		log_debug("the %s (pid %d) %s", c->role->name, (int)c->pid, cause);
+	} else {
+		log_err("the %s (pid %d) %s; the daemon ends", c->role->name, (int)c->pid, cause);
+		m->stop = true;
+		m->exit_status = EXIT_FAILURE;
+	}
+	c->state = CHILD_NONE;
+	close_fd(&c->pidfd);
+	close_fd(&c->channel);
+	close_fd(&c->log);
+}
+
+static void take_signals(struct monitor *m)
+{
+	struct signalfd_siginfo si;
+
+	while (read(m->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		const char *abbrev = sigabbrev_np((int)si.ssi_signo);
+
+		log_info("SIG%s: the daemon ends", abbrev ? abbrev : "?");
+		m->stop = true;
+	}
+}
+
+/* Wait for something to happen, and hear what children say. @ms: at most so long, -1 for ever. */
+static void wait_and_hear(struct monitor *m, int64_t ms)
+{
+	struct pollfd p[POLL_COUNT];
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	p[POLL_SIGNALS] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		const struct child *c = &m->child[i];
+		struct pollfd *own = &p[POLL_CHILDREN + POLL_PER_CHILD * i];
+
+		own[0] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
+		own[1] = (struct pollfd){ .fd = c->channel, .events = POLLIN };
+		own[2] = (struct pollfd){ .fd = c->log, .events = POLLIN };
+	}
+	if (ppoll(p, POLL_COUNT, ms < 0 ? NULL : &t, NULL) < 0)
+		return;
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (p[POLL_CHILDREN + POLL_PER_CHILD * i + 2].revents)
+			logsink_drain(&m->child[i], LOG_BATCH);
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (p[POLL_CHILDREN + POLL_PER_CHILD * i + 1].revents && m->child[i].channel >= 0)
+			answer_child(m, &m->child[i]);
+	if (p[POLL_SIGNALS].revents)
+		take_signals(m);
+}
+
+static bool any_left(const struct monitor *m)
+{
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (m->child[i].state != CHILD_NONE)
+			return true;
+	return false;
+}
+
+/* Give the children until then to end. */
+static void wait_for_end(struct monitor *m, int64_t patience_ms, bool expected)
+{
+	int64_t deadline = now_ms() + patience_ms;
+
+	for (;;) {
+		for (size_t i = 0; i < ROLE_COUNT; i++)
+			collect(m, &m->child[i], expected);
+
+		int64_t left = deadline - now_ms();
+
+		if (!any_left(m) || left <= 0)
+			return;
+		wait_and_hear(m, left);
+	}
+}
+
+static void end_children(struct monitor *m)
+{
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		close_fd(&m->child[i].channel);
+	wait_for_end(m, END_PATIENCE_MS, false);
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (m->child[i].state != CHILD_NONE) {
+			log_warn("the %s (pid %d) does not end: it is killed", m->child[i].role->name,
+				 (int)m->child[i].pid);
+			spawn_signal(&m->child[i], SIGKILL);
+		}
+	wait_for_end(m, END_PATIENCE_MS, true);
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (m->child[i].state != CHILD_NONE)
+			log_err("the %s (pid %d) cannot be killed: it waits for a device or a file server",
+				m->child[i].role->name, (int)m->child[i].pid);
+}
+
+/**
+ * supervise_run() - serve the children until the daemon ends, then end them.
+ *
+ * Leaves the exit status in m.
+ */
+void supervise_run(struct monitor *m)
+{
+	while (!m->stop) {
+		wait_and_hear(m, -1);
+		for (size_t i = 0; i < ROLE_COUNT; i++)
+			collect(m, &m->child[i], false);
+	}
+	end_children(m);
+}

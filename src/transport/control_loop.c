@@ -1,0 +1,199 @@
+/* control_loop.c - see control_loop.h.
+ *
+ * Role: transport. Distrusted: the VMM. The monitor has nothing to say after CONFIG, so its channel only tells that it is
+ * still there: without a monitor nobody would end or restart this process, and it ends at once.
+ *
+ * One connection is served: the listening socket is closed as soon as it gave one, since the VMM cannot reconnect and
+ * nobody else has any business here.
+ */
+#include "transport/control_loop.h"
+
+#include <event2/event.h>
+#include <sys/socket.h>
+
+#include "common/log.h"
+#include "ipc/channel.h"
+#include "ipc/roles.h"
+
+struct control {
+	struct event_base *base;
+	struct event *on_monitor;
+	struct event *on_listen;
+	struct event *on_message;
+	struct vhost_dev *dev;
+	struct vhost_conn conn; /* conn.fd is -1 until there is one */
+	struct vhost_reply reply;
+	int listen_fd;
+	int status;
+};
+
+static void finish(struct control *c, int status)
+{
+	c->status = status;
+	event_base_loopbreak(c->base);
+}
+
+static void on_monitor(evutil_socket_t fd, short what, void *arg)
+{
+	static struct ipc_dgram d;
+	struct control *c = arg;
+	int r = ipc_recv(fd, &d, MSG_DONTWAIT);
+
+	(void)what;
+	if (r == -EAGAIN || r == -EINTR)
+		return;
+	if (r == 1) {
+		ipc_dgram_end(&d);
+		log_err("the monitor sent a message that is not due");
+		finish(c, ROLE_EXIT_PROTOCOL);
+		return;
+	}
+	_exit(ROLE_EXIT_OK);
+}
+
+/* The message that is whole now: obey, reply. False: give the connection up. */
+static bool serve_message(struct control *c)
+{
+	int r = 0;
+
+	if (vhost_dev_handle(c->dev, &c->conn.msg, &c->reply)) {
+		r = vhost_conn_send(&c->conn, &c->reply);
+		close_fd(&c->reply.fd);
+	}
+	vhost_conn_done(&c->conn);
+	if (r)
+		log_warn("the VMM does not take a reply (error %d): the connection is given up", -r);
+	return r == 0;
+}
+
+static void on_message(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+	const char *why = "";
+	int r;
+
+	(void)fd;
+	(void)what;
+	do
+		r = vhost_conn_recv(&c->conn, &why);
+	while (r == 1 && serve_message(c));
+	if (r == -EAGAIN)
+		return;
+	if (r == 0)
+		log_info("the VMM has closed the connection");
+	else if (r == -EPROTO)
+		log_err("the connection to the VMM is given up: %s", why);
+	else if (r < 0)
+		log_err("the connection to the VMM is lost (error %d)", -r);
+	finish(c, ROLE_EXIT_OK);
+}
+
+static struct event *watch(struct control *c, int fd, event_callback_fn fn)
+{
+	struct event *ev = event_new(c->base, fd, EV_READ | EV_PERSIST, fn, c);
+
+	if (ev && event_add(ev, NULL)) {
+		event_free(ev);
+		ev = NULL;
+	}
+	if (!ev)
+		log_err("descriptor %d cannot be watched", fd);
+	return ev;
+}
+
+static bool connected(struct control *c, int fd)
+{
+	vhost_conn_init(&c->conn, fd);
+	c->on_message = watch(c, fd, on_message);
+	return c->on_message;
+}
+
+static void on_listen(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+	int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)what;
+	if (conn < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			log_limited(LOG_LVL_WARN, "a connection could not be accepted (error %d)", errno);
+		return;
+	}
+	log_info("the VMM has connected");
+	event_free(c->on_listen);
+	c->on_listen = NULL;
+	close_fd(&c->listen_fd);
+	if (!connected(c, conn))
+		finish(c, ROLE_EXIT_FAIL);
+}
+
+static bool set_up(struct control *c, int monitor_fd, int socket, bool is_connected)
+{
+	struct event_config *cfg = event_config_new();
+
+	if (cfg) {
+		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+		c->base = event_base_new_with_config(cfg);
+		event_config_free(cfg);
+	}
+	if (!c->base) {
+		log_err("there is no event loop to be had");
+		return false;
+	}
+	c->on_monitor = watch(c, monitor_fd, on_monitor);
+	if (!c->on_monitor)
+		return false;
+	if (is_connected)
+		return connected(c, socket);
+	c->listen_fd = socket;
+	c->on_listen = watch(c, socket, on_listen);
+	return c->on_listen;
+}
+
+static void say_gone(int monitor_fd)
+{
+	static struct ipc_batch b;
+
+	ipc_batch_reset(&b);
+	if (ipc_batch_add(&b, IPC_GONE, 0, 0, 0, NULL) && ipc_batch_send(monitor_fd, &b))
+		log_warn("the monitor could not be told that the VMM is gone");
+}
+
+static void tear_down(struct control *c)
+{
+	struct event *events[] = { c->on_monitor, c->on_listen, c->on_message };
+
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		if (events[i])
+			event_free(events[i]);
+	if (c->base)
+		event_base_free(c->base);
+	close_fd(&c->listen_fd);
+	vhost_conn_close(&c->conn);
+}
+
+/**
+ * control_run() - Serve one connection until it ends
+ * @monitor_fd:		Channel to the monitor, borrowed
+ * @socket:		The vhost-user socket, taken over
+ * @is_connected:	It is a connection; else it listens
+ * @dev:		The device, taken over
+ *
+ * Return: the status to exit with
+ */
+int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev *dev)
+{
+	static struct control c;
+
+	c.dev = dev;
+	c.listen_fd = -1;
+	vhost_conn_init(&c.conn, -1);
+	c.status = ROLE_EXIT_FAIL;
+	if (set_up(&c, monitor_fd, socket, is_connected))
+		event_base_dispatch(c.base);
+	vhost_dev_free(dev);
+	if (c.status == ROLE_EXIT_OK)
+		say_gone(monitor_fd);
+	tear_down(&c);
+	return c.status;
+}

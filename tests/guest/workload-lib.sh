@@ -1,0 +1,54 @@
+# shellcheck shell=sh
+# workload-lib.sh - what workloads use, in the guest and on the host.
+
+fail() {
+	echo "$*"
+	exit 1
+}
+
+skip() {
+	printf '%s\n' "$*" >"${TMPDIR:-/tmp}/skip-reason"
+	exit 77
+}
+
+# expect_is GOT WANTED WHAT
+expect_is() {
+	[ "$1" = "$2" ] || fail "$3: '$1', should be '$2'"
+}
+
+# probe NAME... - checks of fileprobe; each in a folder of its own.
+probe() {
+	for p in "$@"; do
+		mkdir "probe-$p" || fail "mkdir probe-$p"
+		(cd "probe-$p" && exec "$HELPERS/fileprobe" "$p")
+		case $? in
+		0) echo "probe $p: good" ;;
+		77) echo "probe $p: not supported" ;;
+		*) fail "probe $p failed" ;;
+		esac
+	done
+}
+
+# wait_for_file PATH - a file that the other side makes; the guest waits a minute,
+# the host as long as a guest may run (WAIT_SECONDS).
+wait_for_file() {
+	tries=0
+	while ! cat "$1" >/dev/null 2>&1; do
+		tries=$((tries + 1))
+		[ "$tries" -lt $((${WAIT_SECONDS:-60} * 10)) ] || fail "$1 did not appear"
+		sleep 0.1
+	done
+}
+
+# manifest - all about each file below the current folder but its inode's number.
+# The size of a folder and the time of a link's target are the file system's own.
+manifest() {
+	find . -type d -printf '%P %y %m %U %G %T@\n' -o \
+		-type l -printf '%P %y %U %G %T@ %l\n' -o \
+		-printf '%P %y %m %U %G %s %T@ %n\n' | LC_ALL=C sort
+}
+
+# some_bytes SIZE SEED - the same bytes each time, to standard output.
+some_bytes() {
+	yes "$2 and $2 again, $1" | head -c "$1"
+}

@@ -1,0 +1,265 @@
+/* fsw_fixture.c - see fsw_fixture.h. */
+#include "fsw_fixture.h"
+
+#include "common/log.h"
+#include "sandbox/sandbox.h"
+
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+struct fsworker fx_w;
+int fx_peer[FX_LINKS];
+char fx_dir[64];
+int fx_dirfd;
+struct ipc_msg fx_reply;
+int fx_fd = -1;
+char *fx_bulk;
+
+static struct link links[FX_LINKS];
+static struct ipc_batch batch;
+static struct ipc_dgram dgram;
+static void *slots;
+static uint64_t last_tag;
+
+static void quiet(enum log_level level, const char *text, size_t len)
+{
+	(void)level;
+	(void)text;
+	(void)len;
+}
+
+/* fx_start() - a new share and an fsworker that serves it on FX_LINKS links */
+void fx_start(const struct fx_config *c)
+{
+	struct ipc_config_fsworker cfg = {
+		.flags = c->flags,
+		.thread_pool_size = c->pool,
+		.nlinks = FX_LINKS,
+		.max_open_files = c->max_open ? c->max_open : 256,
+		.inode_slots = c->slots ? c->slots : FX_SLOTS,
+	};
+	const char *tmp = getenv("TMPDIR");
+
+	log_to_sink(quiet);
+	umask(0);
+	/* As in the jail: ids change, capabilities stay. */
+	prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
+	ck_ok(sandbox_set_cap(CAP_DAC_READ_SEARCH, false));
+	ck_ok(sandbox_set_cap(CAP_SYS_RESOURCE, false));
+	snprintf(fx_dir, sizeof(fx_dir), "%.40s/fsw-XXXXXX", tmp ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(fx_dir));
+	ck_ok(chmod(fx_dir, 0755));
+	fx_dirfd = open(fx_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(fx_dirfd, 0);
+	fx_w = (struct fsworker){ .flags = c->flags, .links = links, .nlinks = FX_LINKS };
+	fx_w.root_fd = open(fx_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fx_w.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ck_assert(fx_w.root_fd >= 0 && fx_w.proc_fd >= 0);
+	fx_w.bulk = mmap(NULL, FX_LINKS * IPC_BULK_LINK, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ck_assert(fx_w.bulk != MAP_FAILED);
+	fx_bulk = fx_w.bulk;
+	slots = calloc(cfg.inode_slots, sizeof(struct inode_slot));
+	for (uint32_t i = 0; i < FX_LINKS; i++) {
+		int sv[2];
+
+		ck_ok(ipc_pair(sv));
+		fx_peer[i] = sv[0];
+		links[i].fd = sv[1];
+	}
+	ck_ok(fsworker_init(&fx_w, &cfg, slots, c->fd_limit ? c->fd_limit : 1024));
+	for (uint32_t i = 0; i < FX_LINKS; i++)
+		ck_ok(link_start(&links[i]));
+}
+
+/* fx_stop() - the transport goes, then everything */
+void fx_stop(void)
+{
+	char cmd[128];
+
+	ipc_dgram_end(&dgram);
+	close_fd(&fx_fd);
+	for (uint32_t i = 0; i < FX_LINKS; i++)
+		close(fx_peer[i]);
+	fsworker_fini(&fx_w);
+	munmap(fx_w.bulk, FX_LINKS * IPC_BULK_LINK);
+	free(slots);
+	close(fx_w.root_fd);
+	close(fx_w.proc_fd);
+	close(fx_dirfd);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", fx_dir);
+	ck_assert_int_eq(system(cmd), 0);
+}
+
+/* fx_send() - one request in a datagram of its own */
+void fx_send(uint32_t link, uint16_t type, uint64_t tag, const void *body, size_t body_len, const void *tail,
+	     size_t tail_len)
+{
+	char *room = NULL;
+	void *b;
+
+	ipc_batch_reset(&batch);
+	b = ipc_batch_add(&batch, type, tag, 0, (uint32_t)tail_len, &room);
+	ck_assert_ptr_nonnull(b);
+	memcpy(b, body, body_len);
+	if (tail_len)
+		memcpy(room, tail, tail_len);
+	ck_ok(ipc_batch_send(fx_peer[link], &batch));
+}
+
+/* fx_receive() - the next answer: its error, or -1 when none comes in time */
+int fx_receive(uint32_t link, uint64_t *tag, int timeout_ms)
+{
+	const char *why = "";
+
+	for (;;) {
+		struct pollfd p = { .fd = fx_peer[link], .events = POLLIN };
+		int r = dgram.pos < dgram.len ? ipc_next(&dgram, IPC_DIR_W2T, &fx_reply, &why) : 0;
+
+		ck_assert_msg(r >= 0, "the answer breaks a rule: %s", why);
+		if (r == 1)
+			break;
+		ipc_dgram_end(&dgram);
+		if (poll(&p, 1, timeout_ms) == 0)
+			return -1;
+		ck_assert_int_eq(ipc_recv(fx_peer[link], &dgram, 0), 1);
+	}
+	if (tag)
+		*tag = fx_reply.hdr->tag;
+	close_fd(&fx_fd);
+	if (fx_reply.nfds)
+		fx_fd = ipc_take_fd(&dgram, &fx_reply, 0);
+	return fx_reply.hdr->error;
+}
+
+/* fx_ask() - send one request on link 0 and wait for its answer */
+int fx_ask(uint16_t type, const void *body, size_t body_len, const void *tail, size_t tail_len)
+{
+	uint64_t tag;
+	int err;
+
+	fx_send(0, type, ++last_tag, body, body_len, tail, tail_len);
+	err = fx_receive(0, &tag, 20000);
+	ck_assert_int_ge(err, 0);
+	ck_assert_uint_eq(tag, last_tag);
+	ck_assert_uint_eq(fx_reply.hdr->type, type | IPC_REPLY);
+	return err;
+}
+
+/* fx_path() - a file of the share as the host sees it. Static. */
+const char *fx_path(const char *name)
+{
+	static char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", fx_dir, name);
+	return path;
+}
+
+/* fx_write_file() - make a file behind the fsworker's back */
+void fx_write_file(const char *name, const char *text, mode_t mode)
+{
+	int fd = open(fx_path(name), O_WRONLY | O_CREAT | O_TRUNC, mode);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_ok(fchmod(fd, mode));
+	close(fd);
+}
+
+/* fx_lstat() - what the host sees */
+struct stat fx_lstat(const char *name)
+{
+	struct stat st;
+
+	ck_assert_msg(lstat(fx_path(name), &st) == 0, "%s: %s", name, strerror(errno));
+	return st;
+}
+
+int fx_lookup(uint64_t parent, const char *name, struct ipc_entry *e)
+{
+	struct ipc_lookup_req q = { .parent = parent };
+	int err = ASK_TAIL(LOOKUP, &q, name);
+
+	if (!err && e)
+		*e = ((const struct ipc_lookup_rep *)fx_reply.body)->entry;
+	return err;
+}
+
+uint64_t fx_node(uint64_t parent, const char *name)
+{
+	struct ipc_entry e;
+
+	ck_ok(fx_lookup(parent, name, &e));
+	return e.nodeid;
+}
+
+void fx_forget(uint64_t nodeid, uint64_t n)
+{
+	struct ipc_forget_req q = { .count = 1 };
+	struct ipc_forget_one one = { nodeid, n };
+
+	fx_send(0, IPC_FORGET, 0, &q, sizeof(q), &one, sizeof(one));
+}
+
+int fx_getattr(uint64_t nodeid, struct statx *st)
+{
+	struct ipc_getattr_req q = { .nodeid = nodeid };
+	int err = ASK(GETATTR, &q);
+
+	if (!err && st)
+		*st = ((const struct ipc_getattr_rep *)fx_reply.body)->st;
+	return err;
+}
+
+int fx_open(uint64_t nodeid, uint32_t flags, uint64_t *fh)
+{
+	struct ipc_open_req q = { .nodeid = nodeid, .flags = flags };
+	int err = ASK(OPEN, &q);
+
+	if (!err)
+		*fh = ((const struct ipc_open_rep *)fx_reply.body)->fh;
+	return err;
+}
+
+int fx_release(uint64_t nodeid, uint64_t fh)
+{
+	struct ipc_release_req q = { .nodeid = nodeid, .fh = fh };
+
+	return ASK(RELEASE, &q);
+}
+
+int fx_create(uint64_t parent, const char *name, uint32_t flags, uint32_t mode, const struct ipc_cred *cred,
+	      struct ipc_entry *e, uint64_t *fh)
+{
+	struct ipc_create_req q = { .parent = parent, .flags = flags, .mode = mode };
+	int err;
+
+	if (cred)
+		q.cred = *cred;
+	err = ASK_TAIL(CREATE, &q, name);
+	if (!err) {
+		const struct ipc_create_rep *rep = fx_reply.body;
+
+		*e = rep->entry;
+		*fh = rep->fh;
+	}
+	return err;
+}
+
+int fx_mkdir(uint64_t parent, const char *name, uint32_t mode, const struct ipc_cred *cred, struct ipc_entry *e)
+{
+	struct ipc_mkdir_req q = { .parent = parent, .mode = mode };
+	int err;
+
+	if (cred)
+		q.cred = *cred;
+	err = ASK_TAIL(MKDIR, &q, name);
+	if (!err && e)
+		*e = ((const struct ipc_mkdir_rep *)fx_reply.body)->entry;
+	return err;
+}
