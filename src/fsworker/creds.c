@@ -1,16 +1,16 @@
 /* creds.c - for whom a thread acts; see creds.h.
  *
- * A thread is one of two: the superuser of the jail, for requests that carry no caller; or the caller, so that what it makes is
- * its own from the first moment and the file system charges it (quota, reserved blocks). The ids are the effective ones,
- * changed by raw system calls: those of libc change all threads of the process.
+ * A thread is one of two: the superuser of the jail, for requests that carry no caller; or the caller, so that
+ * what it makes is its own from the first moment and the file system charges it (quota, reserved blocks). The
+ * ids are the effective ones, changed by raw system calls: those of libc change all threads of the process.
  *
  * CAP_FSETID decides whether setgid bits survive a change by someone outside the group. It is in the effective set
  * for the guest's superuser and out of it for everybody else, and where the guest says that the caller lacks it.
  *
- * The umask is given to the kernel instead of being applied here: only the kernel knows whether the directory has a
- * default ACL, and then the umask must not count. That wants file system attributes (umask, working directory) of the thread's own.
- * The working directory is /proc/self/fd, for the calls on extended attributes, which take no directory; nothing else
- * in this program starts at the working directory.
+ * The umask is given to the kernel instead of being applied here: only the kernel knows whether the directory
+ * has a default ACL, and then the umask must not count. That wants file system attributes (umask, working
+ * directory) of the thread's own. The working directory is /proc/self/fd, for truncate() and the calls on extended
+ * attributes, which take no directory; nothing else in this program starts at the working directory.
  */
 #include "fsworker/creds.h"
 

@@ -1,7 +1,8 @@
 /* creds.h - for whom a thread acts.
  *
- * Role: fsworker. Ids, the one supplementary group, CAP_FSETID and the umask are a thread's own, and are switched only
- * when they differ from what the thread has already. Capabilities stay through changes of ids (securebits).
+ * Role: fsworker. Ids, the one supplementary group, CAP_FSETID and the umask are a thread's own, and are
+ * switched only when they differ from what the thread has already. Capabilities stay through changes of ids
+ * (securebits).
  */
 #ifndef VFSD_CREDS_H
 #define VFSD_CREDS_H

@@ -57,6 +57,7 @@ struct fsworker {
 	_Atomic uint32_t session_flags;   /* IPC_INIT_* of the guest's INIT */
 	int root_fd;                      /* the share's root */
 	int proc_fd;                      /* "/proc/self/fd": reopening by number */
+	bool close_matters;               /* to the file system of the root, see op_file.c */
 	struct inode_table inodes;
 	struct handle_table handles;
 	struct lock_table *locks;
@@ -133,6 +134,7 @@ int entry_of_fd(struct fsworker *w, const struct inode_use *parent, int *path_fd
 int parent_and_name(struct req *r, uint64_t nodeid, struct inode_use *parent, struct name *name) NODISCARD;
 
 /* op_file.c */
+bool close_matters(int fd) NODISCARD;
 int open_flags(const struct fsworker *w, uint32_t asked, uint32_t *flags) NODISCARD;
 
 /* op_lock.c */

@@ -57,7 +57,8 @@ uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t
 			uint32_t refs);
 
 int handle_get(struct handle_table *t, uint64_t fh, enum handle_kind kind, struct handle_use *u) NODISCARD;
-int handle_get_of(struct handle_table *t, uint64_t fh, enum handle_kind kind, uint64_t nodeid, struct handle_use *u) NODISCARD;
+int handle_get_of(struct handle_table *t, uint64_t fh, enum handle_kind kind, uint64_t nodeid,
+		  struct handle_use *u) NODISCARD;
 void handle_put(struct handle_use *u);
 void handle_put_index(struct handle_table *t, uint32_t index);
 #define AUTO_HANDLE __attribute__((cleanup(handle_put))) struct handle_use

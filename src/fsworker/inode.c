@@ -1,8 +1,8 @@
 /* inode.c - the table of inodes; see inode.h for what it is.
  *
  * Locks: a shard's lock covers its chains and the nlookup of the slots in them. References are atomic
- * (slots.h); a slot that is found in a chain under the lock is valid, because whoever makes it invalid takes it out of its
- * chain first, under the same lock.
+ * (slots.h); a slot that is found in a chain under the lock is valid, because whoever makes it invalid takes it
+ * out of its chain first, under the same lock.
  */
 #include "fsworker/inode.h"
 

@@ -5,8 +5,8 @@
  * references (slots.h) and the hash by identity. An object is known by mount, device and inode number: as long
  * as its slot holds an O_PATH descriptor the number cannot come to mean another object.
  *
- * A slot is valid as long as the guest has looked it up more often than it has forgotten it; its descriptor is closed when
- * besides no operation uses it any more. The root is slot 1, nodeid 1, and is never dropped.
+ * A slot is valid as long as the guest has looked it up more often than it has forgotten it; its descriptor is
+ * closed when besides no operation uses it any more. The root is slot 1, nodeid 1, and is never dropped.
  */
 #ifndef VFSD_INODE_H
 #define VFSD_INODE_H
@@ -25,7 +25,7 @@ enum inode_state {
 	INODE_LIVE = 1, /* all other fields are right */
 };
 
-/* In the memory that the monitor keeps. Only the fsworker writes it; an fsworker that starts anew checks each slot. */
+/* In the memory that the monitor keeps. Only the fsworker writes it; one that starts anew checks each slot. */
 struct inode_slot {
 	uint32_t generation; /* of the nodeid */
 	uint32_t state;      /* enum inode_state; written last when a slot is filled, first when it is dropped */

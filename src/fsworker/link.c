@@ -1,8 +1,9 @@
 /* link.c - one link to the transport, served by one thread.
  *
  * A datagram brings one or more requests. They are served in their order, and the answers leave as one datagram
- * when the last is done, earlier when the first answer has waited too long or the batch is full. A datagram that breaks
- * the rules of messages.def ends the process: its sender is our own program, so it is broken or taken over.
+ * when the last is done, earlier when the first answer has waited too long or the batch is full. A datagram
+ * that breaks the rules of messages.def ends the process: its sender is our own program, so it is broken or
+ * taken over.
  */
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"

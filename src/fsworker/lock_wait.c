@@ -1,8 +1,9 @@
 /* lock_wait.c - see lock_wait.h.
  *
  * A wait is called back by a signal that interrupts its system call. A signal that comes just before the call
- * begins would be lost, so it is not one signal but a timer of the waiting thread that fires again and again until the
- * thread has noticed. The timer is made before the wait, so that calling back cannot fail and never waits itself.
+ * begins would be lost, so it is not one signal but a timer of the waiting thread that fires again and again
+ * until the thread has noticed. The timer is made before the wait, so that calling back cannot fail and never
+ * waits itself.
  */
 #include "fsworker/lock_wait.h"
 

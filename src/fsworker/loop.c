@@ -56,6 +56,7 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 		pthread_mutex_init(&l->busy, NULL);
 		pthread_mutex_init(&l->late_lock, NULL);
 	}
+	w->close_matters = close_matters(w->root_fd);
 	r = resolve_statx_fd(w->root_fd, 0, &st);
 	if (r == 0)
 		r = inode_table_init(&w->inodes, slots, cfg->inode_slots, budget.inodes);

@@ -1,7 +1,7 @@
 /* main.c - virtiofsd-fsworker: does every file-system call by name or inode, inside a jail.
  *
- * Started by the monitor with the descriptors of ipc/roles.h; everything else comes in its CONFIG message. The jail is
- * up before a byte of the transport is read.
+ * Started by the monitor with the descriptors of ipc/roles.h; everything else comes in its CONFIG message. The
+ * jail is up before a byte of the transport is read.
  */
 #include "fsworker/fsworker.h"
 

@@ -39,7 +39,7 @@ int answer_getattr(struct req *r)
 	return 0;
 }
 
-/* fchmodat2() came with Linux 6.6; before, the way is through /proc, which follows to what the descriptor stands for. */
+/* fchmodat2() came with Linux 6.6; before, the way to what a descriptor stands for is through /proc. */
 static int change_mode(const struct inode_use *u, int proc_fd, mode_t mode)
 {
 	static atomic_bool no_fchmodat2;
@@ -118,9 +118,10 @@ static int change_times(const struct ipc_setattr_req *q, const struct inode_use 
 /*
  * answer_setattr() - SETATTR
  *
- * One request may change several things, which the guest's kernel has checked as one. The order: the size first,
- * because it is the most likely to fail; the mode after the owner, because a change of owner clears setuid and setgid, and
- * what is asked for is to be there at the end; times last, because all others touch them.
+ * One request may change several things, which the guest's kernel has checked as one. The order: the size
+ * first, because it is the most likely to fail; the mode after the owner, because a change of owner clears
+ * setuid and setgid, and what is asked for is to be there at the end; times last, because all others touch
+ * them.
  */
 int answer_setattr(struct req *r)
 {

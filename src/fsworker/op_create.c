@@ -164,6 +164,10 @@ static int create_or_open(struct req *r, const struct ipc_create_req *q, const s
 		}
 		if (c->fd != -EEXIST || q->flags & O_EXCL)
 			return c->fd;
+		/* What is opened below by its name need not be what was in the way here. Who does not want that (-o norace)
+		 * gets ESTALE: the guest's kernel then looks the name up and opens what it has found. */
+		if (cfg_has(r->w, CFG_NORACE))
+			return -ESTALE;
 		err = open_existing(r, parent, name, q->kill_suidgid, c);
 		if (err != -ENOENT)
 			return err;

@@ -1,8 +1,8 @@
 /* op_dir.c - open directories: OPENDIR, READDIR with and without lookups, RELEASEDIR, FSYNCDIR.
  *
- * A guest reads a directory in pieces of its own size, each from the offset where the last ended. getdents64() gives
- * pieces of another size, so a stream keeps what is left of one. A guest that goes on where it stopped costs neither a
- * seek nor an entry read twice; one that jumps costs a seek.
+ * A guest reads a directory in pieces of its own size, each from the offset where the last ended. getdents64()
+ * gives pieces of another size, so a stream keeps what is left of one. A guest that goes on where it stopped
+ * costs neither a seek nor an entry read twice; one that jumps costs a seek.
  */
 #include "fsworker/fsworker.h"
 #include "fsworker/resolve.h"

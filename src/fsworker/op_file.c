@@ -1,8 +1,9 @@
 /* op_file.c - open regular files: OPEN to RELEASE.
  *
- * By default the transport reads and writes through the descriptor that OPEN and CREATE grant it, and READ and WRITE come here
- * only where the kernel would act on its lack of privilege, or with --data-path=forwarded. Contents then lie in
- * the link's window of the bulk area, which is never looked at here: only system calls read and write it.
+ * By default the transport reads and writes through the descriptor that OPEN and CREATE grant it, and READ and
+ * WRITE come here only where the kernel would act on its lack of privilege, or with --data-path=forwarded.
+ * Contents then lie in the link's window of the bulk area, which is never looked at here: only system calls
+ * read and write it.
  */
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"
@@ -195,22 +196,16 @@ int answer_fsync(struct req *r)
 }
 
 /*
- * Does closing a file mean anything to its file system?
+ * close_matters() - Does closing a file mean anything to its file system?
  *
  * Network file systems write back and tell errors at each close(), so FLUSH must be one there. The common local ones
- * have nothing to do. What was found is kept for each device, in a word that holds device and answer.
+ * have nothing to do.
  */
-static bool close_matters(const struct handle *h)
+bool close_matters(int fd)
 {
-	static _Atomic uint64_t known[16];
-	_Atomic uint64_t *slot = &known[(h->dev ^ h->dev >> 32) % ARRAY_SIZE(known)];
-	uint64_t have = atomic_load_explicit(slot, memory_order_relaxed);
 	struct statfs s;
-	bool matters;
 
-	if (have >> 1 == h->dev << 1 >> 1 && have)
-		return have & 1;
-	if (fstatfs(h->fd, &s) < 0)
+	if (fstatfs(fd, &s) < 0)
 		return true;
 	switch ((uint32_t)s.f_type) {
 	case EXT4_SUPER_MAGIC:
@@ -218,13 +213,18 @@ static bool close_matters(const struct handle *h)
 	case BTRFS_SUPER_MAGIC:
 	case TMPFS_MAGIC:
 	case F2FS_SUPER_MAGIC:
-		matters = false;
-		break;
+		return false;
 	default:
-		matters = true;
+		return true;
 	}
-	atomic_store_explicit(slot, h->dev << 1 | matters, memory_order_relaxed);
-	return matters;
+}
+
+/* The share's own device stays what it is as long as this process runs; the number of any other may be used again. */
+static bool flush_closes(const struct fsworker *w, const struct handle *h)
+{
+	if (!handle_writes(h))
+		return false;
+	return h->dev == w->inodes.slots[INODE_ROOT].dev ? w->close_matters : close_matters(h->fd);
 }
 
 /* answer_flush() - FLUSH: one of perhaps several descriptors of an open file was closed in the guest */
@@ -237,7 +237,7 @@ int answer_flush(struct req *r)
 	if (err < 0)
 		return err;
 	locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
-	if (handle_writes(h.h) && close_matters(h.h)) {
+	if (flush_closes(r->w, h.h)) {
 		if (!r->may_block)
 			return ANSWER_POOL;
 		fd = fcntl(h.h->fd, F_DUPFD_CLOEXEC, 0);
@@ -290,7 +290,7 @@ int answer_fallocate(struct req *r)
 	return err < 0 ? err : reply_empty(r);
 }
 
-/* answer_lseek() - LSEEK. The offset of the open file description is nobody's: all reads and writes bring their own. */
+/* answer_lseek() - LSEEK. The offset of the open file description is nobody's: reads and writes bring their own. */
 int answer_lseek(struct req *r)
 {
 	const struct ipc_lseek_req *q = r->body;

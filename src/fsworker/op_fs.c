@@ -55,8 +55,8 @@ int answer_syncfs(struct req *r)
 /*
  * answer_access() - ACCESS: would the caller be let?
  *
- * The kernel is asked, because of ACLs. The right of the jail's superuser to pass by permissions is laid down for that call, but
- * for the guest's superuser, who has it.
+ * The kernel is asked, because of ACLs. The right of the jail's superuser to pass by permissions is laid down
+ * for that call, but for the guest's superuser, who has it.
  */
 int answer_access(struct req *r)
 {

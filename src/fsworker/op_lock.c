@@ -1,9 +1,10 @@
 /* op_lock.c - GETLK, SETLK and the end of a lock's owner.
  *
  * The locks are real ones on the host's files. A flock is one of the handle's open file description, which the
- * transport shares. A record lock belongs in the guest to a process, named by an opaque owner: for each owner on each inode there
- * is an open file description here that nobody else has, and its locks are OFD locks, so that owners conflict with one another and with
- * the host as they should, and all locks of an owner end when it is closed.
+ * transport shares. A record lock belongs in the guest to a process, named by an opaque owner: for each owner
+ * on each inode there is an open file description here that nobody else has, and its locks are OFD locks, so
+ * that owners conflict with one another and with the host as they should, and all locks of an owner end when it
+ * is closed.
  */
 #include "fsworker/fsworker.h"
 #include "fsworker/lock_wait.h"
@@ -255,7 +256,7 @@ static bool holds(const struct lock_owner *o, const struct flock *found)
 	       (probe.l_type == F_UNLCK || probe.l_start != found->l_start || probe.l_len != found->l_len);
 }
 
-/* The guest's pid of a lock's holder, 0 for one that is not of this guest: pids of the host are none of its business. */
+/* The guest's pid of a lock's holder, 0 for one not of this guest: pids of the host are none of its business. */
 static uint32_t holder_pid(struct lock_table *t, const struct ipc_getlk_req *q, const struct flock *found)
 {
 	uint32_t pid = 0;
@@ -313,7 +314,8 @@ int answer_getlk(struct req *r)
 }
 
 /* The lock is another's: wait for it on a thread of its own. Takes over the references on success. */
-static int wait_for(struct req *r, struct handle_use *h, struct lock_owner *o, int flock_op, const struct flock *range)
+static int wait_for(struct req *r, struct handle_use *h, struct lock_owner *o, int flock_op,
+		    const struct flock *range)
 {
 	struct lock_wait w = {
 		.link = r->link,

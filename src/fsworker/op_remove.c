@@ -63,8 +63,9 @@ int answer_rename(struct req *r)
 /*
  * answer_link() - LINK
  *
- * Through /proc, because linkat() of a descriptor itself wants CAP_DAC_READ_SEARCH, which is not here for good reason.
- * The link of the descriptor is followed to the object; if that is a symbolic link it is not followed further.
+ * Through /proc, because linkat() of a descriptor itself wants CAP_DAC_READ_SEARCH, which is not here for good
+ * reason. The link of the descriptor is followed to the object; if that is a symbolic link it is not followed
+ * further.
  */
 int answer_link(struct req *r)
 {

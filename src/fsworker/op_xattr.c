@@ -1,8 +1,8 @@
 /* op_xattr.c - extended attributes.
  *
- * The inode's descriptor is O_PATH, which the f*xattr() calls refuse, and the path calls of every supported kernel take
- * no directory. So the path is the descriptor's number, and the working directory of each thread is /proc/self/fd (creds.c):
- * one call, nothing to look up, nothing that anyone could exchange.
+ * The inode's descriptor is O_PATH, which the f*xattr() calls refuse, and the path calls of every supported
+ * kernel take no directory. So the path is the descriptor's number, and the working directory of each thread is
+ * /proc/self/fd (creds.c): one call, nothing to look up, nothing that anyone could exchange.
  */
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"

@@ -68,7 +68,7 @@ void *reply_add(struct req *r, uint32_t tail_len, char **tail)
 	return add(r, 0, tail_len, tail);
 }
 
-/* reply_room() - The same in two steps: room for a tail of `want` bytes or what a datagram can hold, then reply_add() */
+/* reply_room() - Before reply_add(): make room for a tail of `want` bytes. Return: how many there can be. */
 uint32_t reply_room(struct req *r, uint32_t want)
 {
 	struct out *o = r->out;

@@ -1,7 +1,8 @@
 /* resolve.h - from names and descriptors to descriptors: the only callers of openat() and openat2().
  *
  * Role: fsworker. Every walk starts at a descriptor and takes one component; no symbolic link is ever followed
- * for a guest. Only regular files and directories are opened; of everything else there is at most an O_PATH descriptor.
+ * for a guest. Only regular files and directories are opened; of everything else there is at most an O_PATH
+ * descriptor.
  */
 #ifndef VFSD_RESOLVE_H
 #define VFSD_RESOLVE_H

@@ -1,9 +1,9 @@
 /* session.c - INIT and DESTROY: all that a guest has been given ends.
  *
- * Operations of other links may be under way. Each holds its link's `busy` while it runs, which costs nothing as long as
- * nobody else wants it. Who ends a session sets session_ending, takes and releases every busy once, and then knows
- * that nothing runs that began before; what begins now waits on session_lock. Requests in the pool and waits for locks
- * go on: they hold references, add nothing to the tables, and end on their own.
+ * Operations of other links may be under way. Each holds its link's `busy` while it runs, which costs nothing
+ * as long as nobody else wants it. Who ends a session sets session_ending, takes and releases every busy once,
+ * and then knows that nothing runs that began before; what begins now waits on session_lock. Requests in the
+ * pool and waits for locks go on: they hold references, add nothing to the tables, and end on their own.
  */
 #include "fsworker/fsworker.h"
 

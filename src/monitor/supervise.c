@@ -55,6 +55,13 @@ static void cause_text(const struct child *c, const siginfo_t *si, char *text, s
 		snprintf(text, size, "was killed by signal %d (SIG%s)", sig, abbrev ? abbrev : "?");
 }
 
+/* Does a child end like this when it is told to? One that was not ready yet cannot say that it is, and gives up. */
+static bool ended_as_told(const struct child *c, const siginfo_t *si)
+{
+	return si->si_code == CLD_EXITED && (si->si_status == ROLE_EXIT_OK ||
+					     (c->state == CHILD_STARTING && si->si_status == ROLE_EXIT_FAIL));
+}
+
 /* Collect the child if it has ended. A death that was not asked for ends the daemon. */
 static void collect(struct monitor *m, struct child *c, bool expected)
 {
@@ -67,7 +74,7 @@ static void collect(struct monitor *m, struct child *c, bool expected)
 	if (c->channel >= 0)
 		answer_child(m, c);
 	cause_text(c, &si, cause, sizeof(cause));
-	if (expected || (m->stop && si.si_code == CLD_EXITED && si.si_status == ROLE_EXIT_OK)) {
+	if (expected || (m->stop && ended_as_told(c, &si))) {
 		log_debug("the %s (pid %d) %s", c->role->name, (int)c->pid, cause);
 	} else {
 		log_err("the %s (pid %d) %s; the daemon ends", c->role->name, (int)c->pid, cause);

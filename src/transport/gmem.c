@@ -10,8 +10,8 @@
  * whether the address is guest memory without taking a lock, so each live mapping also has an entry in `live`, a static
  * array whose entries are guarded by a sequence number each: odd while the entry changes. The mapping that a thread
  * faults on cannot change meanwhile (the thread holds a reference), so an entry that is odd, or whose number moved
- * while it was read, is another one and is passed over. The handler lays one zero page over the hole and marks the
- * entry broken; the access then succeeds, and whoever made it asks gmem_broken() before believing what it read.
+ * while it was read, is another one and is passed over. The handler lays one zero page over the hole and notes it for
+ * the thread; the access then succeeds, and whoever made it asks gmem_take_fault() before believing what it read.
  */
 #include "transport/gmem.h"
 
@@ -28,7 +28,6 @@
 
 struct live {
 	uint32_t seq;    /* odd: the entry is changing */
-	uint32_t broken; /* set by the handler, cleared with the entry */
 	uintptr_t start, end;
 	uint64_t page; /* of the file behind it; mappings of huge pages can only be replaced whole pages at a time */
 };
@@ -57,7 +56,7 @@ struct gmem {
 static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER; /* writers of live[] */
 static struct live live[LIVE_MAX];
 static uint32_t live_used;    /* entries ever used; only grows */
-static uint32_t broken_count; /* live entries marked broken */
+static _Thread_local volatile sig_atomic_t faulted; /* set by the handler, in the thread that met it */
 
 static void live_write(struct live *l, uintptr_t start, uintptr_t end, uint64_t page)
 {
@@ -91,8 +90,6 @@ static void live_remove(uint32_t slot)
 {
 	pthread_mutex_lock(&live_lock);
 	live_write(&live[slot], 0, 0, 0);
-	if (__atomic_exchange_n(&live[slot].broken, 0, __ATOMIC_SEQ_CST))
-		__atomic_sub_fetch(&broken_count, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&live_lock);
 }
 
@@ -112,8 +109,7 @@ static bool live_patch(uintptr_t addr)
 			continue;
 		if (addr < start || addr >= end)
 			continue;
-		if (!__atomic_exchange_n(&l->broken, 1, __ATOMIC_SEQ_CST))
-			__atomic_add_fetch(&broken_count, 1, __ATOMIC_SEQ_CST);
+		faulted = 1;
 		start += (addr - start) & ~(uintptr_t)(page - 1);
 		return mmap((void *)start, page, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
@@ -413,19 +409,16 @@ void *gmem_at_user(const struct gmem *m, uint64_t user_addr, uint64_t len)
 }
 
 /**
- * gmem_broken() - Has an access met memory that the VMM took away?
- * @m:	Guest memory
+ * gmem_take_fault() - Has this thread met memory that the VMM took away?
  *
- * Return: true from then on, for each set that holds the region
+ * Return: true once after it did
  */
-bool gmem_broken(const struct gmem *m)
+bool gmem_take_fault(void)
 {
-	if (likely(!__atomic_load_n(&broken_count, __ATOMIC_RELAXED)))
+	if (likely(!faulted))
 		return false;
-	for (uint32_t i = 0; i < m->n; i++)
-		if (__atomic_load_n(&live[m->r[i].map->slot].broken, __ATOMIC_RELAXED))
-			return true;
-	return false;
+	faulted = 0;
+	return true;
 }
 
 /**

@@ -6,7 +6,7 @@
  * A set of regions never changes: SET_MEM_TABLE, ADD_MEM_REG and REM_MEM_REG make a new set that shares the unchanged
  * mappings. Whoever works on guest memory holds a reference to the set; a mapping ends with its last holder.
  * Memory that the VMM truncates under us raises SIGBUS on access: gmem's handler puts zero pages there, marks the
- * region broken and goes on; gmem_broken() tells, and the ring that met it is stopped.
+ * thread and goes on; gmem_take_fault() tells, and the ring that met it is stopped.
  */
 #ifndef VFSD_GMEM_H
 #define VFSD_GMEM_H
@@ -50,8 +50,9 @@ void *gmem_at(const struct gmem *m, struct gpa addr, uint64_t len);
 /* gmem_at_user() - the same for an address in the VMM's address space (rings are given so). */
 void *gmem_at_user(const struct gmem *m, uint64_t user_addr, uint64_t len);
 
-/* gmem_broken() - has an access met memory that the VMM took away? One load; never reset for this set. */
-bool gmem_broken(const struct gmem *m);
+/* gmem_take_fault() - has this thread met memory that the VMM took away since it asked last? One load. What it read there
+ * was zeroes, what it wrote is lost. Only who met it is told: the other rings have nothing to do with it. */
+bool gmem_take_fault(void);
 
 /* gmem_install_sigbus() - once at start, before any thread. 0 or -errno. */
 int gmem_install_sigbus(void) NODISCARD;

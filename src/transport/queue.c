@@ -87,6 +87,14 @@ static void stop_finish(struct queue *q)
 	pthread_mutex_unlock(&q->mail_lock);
 }
 
+static void call_guest(struct queue *q)
+{
+	uint64_t one = 1;
+
+	if (q->call_fd >= 0)
+		(void)!write(q->call_fd, &one, sizeof(one));
+}
+
 /* queue_finish_round() - send, publish, call. */
 void queue_finish_round(struct queue *q)
 {
@@ -94,11 +102,8 @@ void queue_finish_round(struct queue *q)
 	link_flush(q);
 	if (q->pushed) {
 		q->pushed = false;
-		if (virtq_started(q->vq) && virtq_publish(q->vq) && q->call_fd >= 0) {
-			uint64_t one = 1;
-
-			(void)!write(q->call_fd, &one, sizeof(one));
-		}
+		if (virtq_started(q->vq) && virtq_publish(q->vq))
+			call_guest(q);
 	}
 	queue_report_broken(q);
 	if (q->stopping && (q->active == 0 || q->link_dead))
@@ -208,6 +213,7 @@ static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *m
 		return r;
 	q->mem = gmem_ref(mem);
 	tell_parked(q);
+	q->pushed = true; /* a process before us may have died owing a call */
 	return 0;
 }
 
@@ -259,6 +265,9 @@ static bool run_command(struct queue *q, struct queue_command *c)
 		break;
 	case CMD_CALL:
 		replace_fd(&q->call_fd, c->fd);
+		/* A ring that runs already may have called by the old one. One call too many does no harm. */
+		if (virtq_started(q->vq))
+			call_guest(q);
 		break;
 	case CMD_ERR:
 		replace_fd(&q->err_fd, c->fd);

@@ -15,10 +15,10 @@
  *
  * In flight. `busy` has a bit for each head that was popped and not pushed: a head that the guest offers again while it
  * is busy breaks the ring, and a push of one that is not busy is refused. When the configuration has an in-flight
- * record, the same is written there as the vhost-user document lays it down, so that another process can go on: heads
- * still marked are handed out once more, in their old order, before anything new.
+ * record, the same is written there (virtq_record.c), so that another process can go on: heads still marked are handed
+ * out once more, in their old order, before anything new.
  */
-#include "transport/virtq.h"
+#include "transport/virtq_int.h"
 
 #include <endian.h>
 
@@ -51,55 +51,7 @@ struct ring_used {
 	} ring[]; /* size entries, then avail_event */
 };
 
-/* The in-flight record of one ring ("Inflight I/O tracking", split virtqueue), host byte order. */
-struct record_desc {
-	uint8_t inflight;
-	uint8_t padding[5];
-	uint16_t next;
-	uint64_t counter;
-};
-struct record {
-	uint64_t features;
-	uint16_t version;
-	uint16_t desc_num;
-	uint16_t last_batch_head;
-	uint16_t used_idx;
-	struct record_desc desc[];
-};
-#define RECORD_VERSION 1
-
 _Static_assert(sizeof(struct ring_desc) == 16, "wire size");
-_Static_assert(sizeof(struct record_desc) == 16 && sizeof(struct record) == 16, "wire size");
-
-struct virtq {
-	/* where the ring is; NULL unless started and whole */
-	const struct ring_desc *desc;
-	const struct ring_avail *avail;
-	struct ring_used *used;
-
-	uint16_t next_avail; /* next entry of the available ring to take */
-	uint16_t seen_avail; /* avail.idx as last read: never more than size ahead of next_avail */
-	uint16_t next_used;  /* next entry of the used ring to fill */
-	uint16_t published;  /* used.idx as last written */
-	uint16_t mask;       /* size - 1 */
-	bool started;
-	bool call_owed; /* the guest is called at the next publish whatever it asked for: see virtq_start() */
-	uint32_t inflight;
-	const char *why_broken;
-	struct gmem *mem; /* one reference while started */
-	struct virtq_config cfg;
-
-	/* with an in-flight record only */
-	struct record *record;
-	uint64_t counter;
-	uint16_t *batch;    /* heads pushed since the last publish */
-	uint16_t batch_n;
-	uint16_t *again;    /* heads to hand out again, oldest first */
-	uint16_t again_n, again_pos;
-
-	uint64_t busy[VIRTQ_SIZE_MAX / 64]; /* bit per head: popped and not pushed */
-	struct virtq_seg seg[VIRTQ_SEGS_MAX];
-};
 
 static inline uint16_t load16(const uint16_t *p)
 {
@@ -134,11 +86,6 @@ static inline const uint16_t *used_event(const struct virtq *vq)
 static inline uint16_t *avail_event(const struct virtq *vq)
 {
 	return (uint16_t *)&vq->used->ring[vq->cfg.size];
-}
-
-static inline bool is_busy(const struct virtq *vq, uint16_t head)
-{
-	return vq->busy[head / 64] >> (head % 64) & 1;
 }
 
 static inline void set_busy(struct virtq *vq, uint16_t head)
@@ -195,129 +142,6 @@ void virtq_free(struct virtq *vq)
 	free(vq->batch);
 	free(vq->again);
 	free(vq);
-}
-
-/* the in-flight record ---------------------------------------------------------------------------- */
-
-/* The record says how far the last process came. A batch that it had made visible but not yet crossed out is found by
- * used.idx being ahead of the record's; it is a list that begins at last_batch_head. False: this record is not of
- * this ring. */
-static bool record_settle(struct virtq *vq, uint16_t used_idx)
-{
-	struct record *rec = vq->record;
-	uint16_t head = __atomic_load_n(&rec->last_batch_head, __ATOMIC_RELAXED);
-	uint16_t n = (uint16_t)(used_idx - __atomic_load_n(&rec->used_idx, __ATOMIC_RELAXED));
-
-	if (n > vq->cfg.size)
-		return false;
-	for (; n; n--) {
-		if (head >= vq->cfg.size)
-			return false;
-		__atomic_store_n(&rec->desc[head].inflight, 0, __ATOMIC_RELAXED);
-		head = __atomic_load_n(&rec->desc[head].next, __ATOMIC_RELAXED);
-	}
-	__atomic_store_n(&rec->used_idx, used_idx, __ATOMIC_RELEASE);
-	return true;
-}
-
-/* Shell sort: no recursion and no memory of its own, unlike qsort(). */
-static void sort_by_counter(uint16_t *heads, uint32_t n, const uint64_t *counter)
-{
-	for (uint32_t gap = n / 2; gap; gap /= 2)
-		for (uint32_t i = gap; i < n; i++) {
-			uint16_t h = heads[i];
-			uint32_t k = i;
-
-			for (; k >= gap && counter[heads[k - gap]] > counter[h]; k -= gap)
-				heads[k] = heads[k - gap];
-			heads[k] = h;
-		}
-}
-
-/* Collects the heads to hand out again and finds where to go on in the available ring: each head that was taken from it
- * is either in the used ring or in flight. */
-static int record_resume(struct virtq *vq, uint16_t used_idx)
-{
-	AUTO_FREE uint64_t *counter = calloc(vq->cfg.size, sizeof(*counter));
-	uint32_t n = 0;
-
-	if (!counter)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < vq->cfg.size; i++) {
-		struct record_desc *d = &vq->record->desc[i];
-
-		counter[i] = __atomic_load_n(&d->counter, __ATOMIC_RELAXED);
-		if (!__atomic_load_n(&d->inflight, __ATOMIC_RELAXED))
-			continue;
-		if (counter[i] >= vq->counter && counter[i] < UINT64_MAX)
-			vq->counter = counter[i] + 1;
-		if (!is_busy(vq, (uint16_t)i))
-			vq->again[n++] = (uint16_t)i;
-	}
-	sort_by_counter(vq->again, n, counter);
-	vq->again_n = (uint16_t)n;
-	vq->next_avail = (uint16_t)(used_idx + n + vq->inflight);
-	vq->seen_avail = vq->next_avail;
-	vq->call_owed = true; /* the last process may have died between writing used.idx and calling */
-	return 0;
-}
-
-static void record_clear(struct virtq *vq, uint16_t used_idx)
-{
-	struct record *rec = vq->record;
-
-	__atomic_store_n(&rec->version, 0, __ATOMIC_RELEASE);
-	for (uint32_t i = 0; i < vq->cfg.size; i++)
-		__atomic_store_n(&rec->desc[i].inflight, is_busy(vq, (uint16_t)i), __ATOMIC_RELAXED);
-	__atomic_store_n(&rec->features, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&rec->desc_num, (uint16_t)vq->cfg.size, __ATOMIC_RELAXED);
-	__atomic_store_n(&rec->last_batch_head, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&rec->used_idx, used_idx, __ATOMIC_RELAXED);
-	__atomic_store_n(&rec->version, RECORD_VERSION, __ATOMIC_RELEASE);
-}
-
-static int record_open(struct virtq *vq, uint16_t used_idx)
-{
-	uint32_t size = vq->cfg.size;
-
-	free(vq->batch);
-	free(vq->again);
-	vq->batch = calloc(size, sizeof(*vq->batch));
-	vq->again = calloc(size, sizeof(*vq->again));
-	if (!vq->batch || !vq->again)
-		return -ENOMEM;
-	vq->record = vq->cfg.inflight;
-	if (__atomic_load_n(&vq->record->version, __ATOMIC_ACQUIRE) == RECORD_VERSION &&
-	    __atomic_load_n(&vq->record->desc_num, __ATOMIC_RELAXED) == size && record_settle(vq, used_idx))
-		return record_resume(vq, used_idx);
-	record_clear(vq, used_idx);
-	return 0;
-}
-
-static inline void record_popped(struct virtq *vq, uint16_t head)
-{
-	struct record_desc *d = &vq->record->desc[head];
-
-	__atomic_store_n(&d->counter, vq->counter++, __ATOMIC_RELAXED);
-	__atomic_store_n(&d->inflight, 1, __ATOMIC_RELEASE);
-}
-
-static inline void record_pushed(struct virtq *vq, uint16_t head)
-{
-	struct record *rec = vq->record;
-	uint16_t last = __atomic_load_n(&rec->last_batch_head, __ATOMIC_RELAXED);
-
-	__atomic_store_n(&rec->desc[head].next, last, __ATOMIC_RELAXED);
-	__atomic_store_n(&rec->last_batch_head, head, __ATOMIC_RELEASE);
-	vq->batch[vq->batch_n++] = head;
-}
-
-static inline void record_published(struct virtq *vq)
-{
-	for (uint32_t i = 0; i < vq->batch_n; i++)
-		__atomic_store_n(&vq->record->desc[vq->batch[i]].inflight, 0, __ATOMIC_RELAXED);
-	vq->batch_n = 0;
-	__atomic_store_n(&vq->record->used_idx, vq->published, __ATOMIC_RELEASE);
 }
 
 /* start and stop ----------------------------------------------------------------------------------- */
@@ -634,7 +458,7 @@ enum virtq_status virtq_pop(struct virtq *vq, struct virtq_elem *e)
 		if (unlikely(why))
 			s = broken(vq, why);
 	}
-	if (unlikely(gmem_broken(vq->mem)))
+	if (unlikely(gmem_take_fault()))
 		return broken(vq, "the VMM took guest memory away");
 	if (s != VIRTQ_OK)
 		return s;
@@ -707,7 +531,7 @@ bool virtq_publish(struct virtq *vq)
 	if (vq->record)
 		record_published(vq);
 	call |= wants_call(vq, old);
-	if (unlikely(gmem_broken(vq->mem))) {
+	if (unlikely(gmem_take_fault())) {
 		virtq_break(vq, "the VMM took guest memory away");
 		return false;
 	}

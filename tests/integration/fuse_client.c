@@ -5,7 +5,7 @@
  * and one for what it writes; how they are cut into descriptors is a matter of
  * its own (fs_layout()), so that every operation can be sent in every cut.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +226,28 @@ int fs_submit(struct freq *q)
 		return FS_BROKEN;
 	ring_kick(q->ring);
 	return 0;
+}
+
+/**
+ * fs_again() - Put a completed request on its ring once more
+ * @q:	Request that is done; its arguments may have been changed in place, its
+ *	length and cut are those of before
+ *
+ * This is what a load generator's loop is made of: no allocation, no copy, no
+ * layout. It does not kick, so that several can share one kick.
+ *
+ * Return: 0, -EAGAIN when the ring is full, or FS_BROKEN
+ */
+int fs_again(struct freq *q)
+{
+	struct fuse_in_header *head = fs_head(q);
+	int err;
+
+	head->unique = q->fs->next_unique;
+	q->fs->next_unique += 2;
+	q->vq.unique = head->unique;
+	err = ring_add(q->ring, &q->vq);
+	return err && err != -EAGAIN ? FS_BROKEN : err;
 }
 
 /**

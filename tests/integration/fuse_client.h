@@ -85,6 +85,7 @@ void *fs_put(struct freq *q, const void *p, size_t n);
 struct fuse_in_header *fs_head(struct freq *q);
 void fs_layout(struct freq *q);
 int fs_submit(struct freq *q);
+int fs_again(struct freq *q);
 int fs_wait(struct freq *q);
 int fs_result(struct freq *q);
 void *fs_reply(struct freq *q, size_t *len);

@@ -1,7 +1,7 @@
 /*
  * A FUSE client: the operations on open files and directories.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <string.h>
 

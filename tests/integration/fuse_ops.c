@@ -1,7 +1,7 @@
 /*
  * A FUSE client: the operations on names, attributes and sessions.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
  * Another process on the host that holds or tries a lock.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
  * reply or the one ring they broke: every test ends with real work on another
  * ring, and with a daemon that exits with 0 when the VMM hangs up.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <poll.h>
 #include <time.h>
 

@@ -2,7 +2,7 @@
  * The command line: what each option does as a front end sees it, and what is
  * said about a wrong one.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <signal.h>
 
 #include "test-options.h"

@@ -6,7 +6,7 @@
  * Each test has a directory of its own; the whole lot is removed at the end,
  * from the process that Check's per-test processes cannot take down.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -24,7 +24,8 @@
 static char top_dir[PATH_MAX];
 static char program[PATH_MAX];
 static const char *extra[TU_MAX_WORDS / 2];
-static char extra_text[8192];
+static char extra_text[4 * PATH_MAX];
+static size_t extra_used;	/* of the text, words and their ends */
 
 /* The environment whose daemon was started last: see tu_error(). */
 static struct env *current;
@@ -48,9 +49,12 @@ static void remove_tree(const char *path)
 static void add_extra(const char *words)
 {
 	unsigned int n = 0;
-	size_t at = strlen(extra_text);
+	size_t at = extra_used, len = strlen(words) + 1;
 
-	snprintf(extra_text + at, sizeof(extra_text) - at, "%s ", words);
+	if (len > sizeof(extra_text) - at)
+		return;
+	memcpy(extra_text + at, words, len);
+	extra_used += len;
 	while (extra[n])
 		n++;
 	for (char *w = strtok(extra_text + at, " "); w; w = strtok(NULL, " "))
@@ -67,7 +71,7 @@ static void add_helper(const char *role)
 	if (!realpath(path, real))
 		return;
 	snprintf(option, sizeof(option), "--%s-path=%s", role, real);
-	add_extra(strdup(option));
+	add_extra(option);
 }
 
 static int find_daemon(void)

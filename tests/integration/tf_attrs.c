@@ -1,7 +1,7 @@
 /*
  * test-fuse: GETATTR, SETATTR, STATX, STATFS, ACCESS, SYNCFS.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <sys/statvfs.h>
 #include <time.h>
 

@@ -2,7 +2,7 @@
  * test-fuse: CREATE, MKNOD, TMPFILE: whose the new object is and which mode it
  * has; and stale or forged ids.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <sys/sysmacros.h>
 
 #include "test-fuse.h"

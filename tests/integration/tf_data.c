@@ -1,7 +1,7 @@
 /*
  * test-fuse: OPEN, READ, WRITE, FSYNC, FLUSH, RELEASE.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-fuse.h"
 
 #define MIB (1u << 20)

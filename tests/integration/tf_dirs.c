@@ -1,7 +1,7 @@
 /*
  * test-fuse: OPENDIR, READDIR, READDIRPLUS, RELEASEDIR, FSYNCDIR.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <dirent.h>
 
 #include "test-fuse.h"

@@ -1,7 +1,7 @@
 /*
  * test-fuse: LINK, SYMLINK, READLINK, and that no symbolic link is followed.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-fuse.h"
 
 START_TEST(hard_link)

@@ -1,7 +1,7 @@
 /*
  * test-fuse: many requests in flight on several queues, every byte compared.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-fuse.h"
 
 #define FILES 8
@@ -194,6 +194,60 @@ START_TEST(mixed_polling)
 }
 END_TEST
 
+/* The same requests again and again, several for one kick, never sleeping. */
+START_TEST(resubmitted)
+{
+	enum { N = 16 };
+	struct fuse_read_in in = { .size = BLOCK };
+	struct ring *r = &env.dev.rings[DEV_REQUEST];
+	static uint8_t want[BLOCK];
+	struct freq *q[N];
+	unsigned int finished = 0;
+
+	make_files();
+	FS->queue = DEV_REQUEST;
+	in.fh = fh[0];
+	for (unsigned int i = 0; i < N; i++) {
+		in.offset = (uint64_t)i * BLOCK;
+		q[i] = fs_new(FS, FUSE_READ, node[0], sizeof(in), BLOCK);
+		ck_assert_ptr_nonnull(q[i]);
+		fs_put(q[i], &in, sizeof(in));
+		ck_ok(fs_submit(q[i]));
+	}
+	ring_disarm(r);
+	while (finished < 20000) {
+		struct vreq *v;
+		unsigned int n = 0;
+
+		while ((v = ring_pop(r))) {
+			struct freq *done = v->owner;
+			size_t len;
+
+			ck_ok(fs_result(done));
+			fs_reply(done, &len);
+			ck_assert_uint_eq(len, BLOCK);
+			ck_ok(fs_again(done));
+			n++;
+		}
+		ck_assert(!r->broken);
+		ring_disarm(r);
+		if (n)
+			ring_kick(r);
+		finished += n;
+	}
+	for (unsigned int i = 0; i < N; i++) {
+		size_t len;
+		void *p;
+
+		ck_ok(fs_wait(q[i]));
+		p = fs_reply(q[i], &len);
+		content(want, 0, i, 0);
+		ck_assert_int_eq(memcmp(p, want, BLOCK), 0);
+		fs_free(q[i]);
+	}
+}
+END_TEST
+
 /* FORGETs of the hiprio queue race with lookups of the same names. */
 START_TEST(forget_against_lookup)
 {
@@ -216,6 +270,7 @@ TCase *load_case(void)
 
 	tcase_add_test(tc, mixed_sleeping);
 	tcase_add_test(tc, mixed_polling);
+	tcase_add_test(tc, resubmitted);
 	tcase_add_test(tc, forget_against_lookup);
 	return tc;
 }

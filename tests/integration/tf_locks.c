@@ -2,7 +2,7 @@
  * test-fuse: GETLK, SETLK, SETLKW as POSIX locks and as flock: real locks on
  * the host's file, against other processes there and against a second guest.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <poll.h>
 
 #include "hostlock.h"

@@ -1,7 +1,7 @@
 /*
  * test-fuse: LOOKUP, MKDIR, UNLINK, RMDIR, RENAME, RENAME2.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-fuse.h"
 
 START_TEST(lookup_missing)

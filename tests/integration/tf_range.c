@@ -1,7 +1,7 @@
 /*
  * test-fuse: FALLOCATE, LSEEK, COPY_FILE_RANGE and COPY_FILE_RANGE_64.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-fuse.h"
 
 #define BLOCK 65536

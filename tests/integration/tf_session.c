@@ -1,7 +1,7 @@
 /*
  * test-fuse: INIT of every version, sessions that follow each other, DESTROY.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "hostlock.h"
 #include "test-fuse.h"
 

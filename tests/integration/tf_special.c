@@ -3,7 +3,7 @@
  * the daemon never does, whatever it is asked. A FIFO opened would hang a
  * thread, a device opened would act on the host.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>

@@ -1,7 +1,7 @@
 /*
  * test-fuse: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <sys/xattr.h>
 
 #include "test-fuse.h"

@@ -7,7 +7,7 @@
  * log. th_outcome() sees to it that one of these happens, the fixture that the
  * other rings go on.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "hostlock.h"
 #include "test-hostile.h"
 

@@ -1,7 +1,7 @@
 /*
  * test-hostile: guest memory that is not what the VMM says it is.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <stddef.h>
 #include <sys/mman.h>
 

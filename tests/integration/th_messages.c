@@ -6,7 +6,7 @@
  * next message begins, so the daemon may hang up as well, but then it must end
  * as if the VMM had gone: by itself and not by a signal.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>

@@ -2,7 +2,7 @@
  * test-hostile: names that are no names. Each must be refused with an error,
  * and nothing may appear inside of the share, let alone outside of it.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <dirent.h>
 
 #include "test-hostile.h"

@@ -2,7 +2,7 @@
  * test-hostile: requests that are well framed but make no sense; and replies
  * that do not fit.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-hostile.h"
 
 #define ROOM 512

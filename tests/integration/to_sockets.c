@@ -1,7 +1,7 @@
 /*
  * test-options: the socket's life, signals, and that no child stays behind.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
  * test-options: wrong command lines. Each gets one line that names what is
  * wrong, and a status: 2 for usage, 1 for the rest.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <sys/socket.h>
 
 #include "test-options.h"

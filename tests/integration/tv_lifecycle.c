@@ -1,7 +1,7 @@
 /*
  * test-vhost: rings stopped, started, disabled and reset while in use.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-vhost.h"
 
 #define N 40

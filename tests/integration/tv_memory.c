@@ -2,7 +2,7 @@
  * test-vhost: guest memory that comes and goes while rings run; and the buffer
  * that records requests in flight.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <signal.h>
 #include <sys/mman.h>
 

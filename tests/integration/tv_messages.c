@@ -2,7 +2,7 @@
  * test-vhost: what is negotiated, and messages in the orders that real front
  * ends send them.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <sys/eventfd.h>
 
 #include "test-vhost.h"

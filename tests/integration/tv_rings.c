@@ -1,7 +1,7 @@
 /*
  * test-vhost: rings of every size and kind, and many of them.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include "test-vhost.h"
 
 #define DEPTH 64

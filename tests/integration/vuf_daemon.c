@@ -5,7 +5,7 @@
  * on a full one, and a test reads all that was said at any moment without a
  * reader thread.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

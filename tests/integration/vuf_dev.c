@@ -1,7 +1,7 @@
 /*
  * A whole virtio-fs device: connection, guest memory and rings together.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

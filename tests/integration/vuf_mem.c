@@ -8,7 +8,7 @@
  * Freed buffers are kept in lists by size class outside of guest memory: what
  * the back end writes there cannot disturb the allocator.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * Nothing here checks what it is asked to send: hostile tests use the same
  * calls as friendly ones. What comes back is checked strictly.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>

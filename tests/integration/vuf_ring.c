@@ -10,7 +10,7 @@
  * reply must carry the request's unique number. A breach marks the ring broken
  * for good and says why on stderr.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -2,8 +2,13 @@
 #include "fsw_fixture.h"
 
 #include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <sys/syscall.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
@@ -585,15 +590,76 @@ START_TEST(session)
 }
 END_TEST
 
-int main(int argc, char **argv)
+/* A mount below the share: the guest is told, if it understands, and numbers of two file systems are not confused. */
+START_TEST(submounts)
 {
+	struct ipc_init_req q = { .flags = IPC_INIT_SUBMOUNTS };
+	struct ipc_entry sub, plain, again;
+	struct ipc_flush_req fl = { 0 };
+	struct ipc_cred c = superuser;
+
+	ck_ok(fx_mkdir(ROOT, "sub", 0755, NULL, &plain));
+	ck_assert_uint_eq(plain.flags, 0);
+	if (mount("none", fx_path("sub"), "tmpfs", 0, NULL) < 0)
+		return;
+	ck_ok(fx_lookup(ROOT, "sub", &sub));
+	ck_assert_uint_ne(sub.nodeid, plain.nodeid);
+	ck_assert_uint_eq(sub.flags, 0);
+	ck_ok(ASK(INIT, &q));
+	ck_ok(fx_lookup(ROOT, "sub", &sub));
+	ck_assert_uint_eq(sub.flags, IPC_ENTRY_SUBMOUNT);
+	ck_ok(fx_lookup(ROOT, "sub", &again));
+	ck_assert_uint_eq(again.flags, IPC_ENTRY_SUBMOUNT);
+	ck_assert_uint_eq(again.nodeid, sub.nodeid);
+	ck_ok(fx_mkdir(sub.nodeid, "inner", 0755, NULL, &plain));
+	ck_assert_uint_eq(plain.flags, 0);
+	ck_ok(fx_lookup(sub.nodeid, "..", &again));
+	ck_assert_uint_eq(again.nodeid, ROOT);
+	ck_ok(fx_create(sub.nodeid, "file", O_RDWR | O_CREAT, 0644, &c, &again, &fl.fh));
+	fl.nodeid = again.nodeid;
+	ck_ok(ASK(FLUSH, &fl));
+}
+END_TEST
+
+static void start_mounts(void)
+{
+	/* Its own mount namespace, which ends with the process of the test. */
+	if (unshare(CLONE_NEWNS) == 0)
+		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	start();
+}
+
+static void stop_mounts(void)
+{
+	umount2(fx_path("sub"), MNT_DETACH);
+	fx_stop();
+}
+
+/* A kernel that does not know the newer calls. */
+static void start_old(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 452 /* fchmodat2 */, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+	ck_ok(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	ck_ok(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0));
+	start();
+}
+
+int main(void)
+{
+	TCase *old = tcase_create("older kernels");
+	TCase *mounts = tcase_create("mounts");
 	Suite *s = suite_create("fsworker_ops");
 	TCase *tc = tcase_create("names and attributes");
 	SRunner *sr;
 	int failed;
 
-	(void)argc;
-	(void)argv;
 	if (geteuid() != 0)
 		return 77; /* acts for others: only the superuser can */
 	tcase_add_checked_fixture(tc, start, fx_stop);
@@ -617,6 +683,13 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, statfs_access_syncfs);
 	tcase_add_test(tc, session);
 	suite_add_tcase(s, tc);
+	tcase_add_checked_fixture(mounts, start_mounts, stop_mounts);
+	tcase_add_test(mounts, submounts);
+	suite_add_tcase(s, mounts);
+	tcase_add_checked_fixture(old, start_old, fx_stop);
+	tcase_add_test(old, setattr);
+	tcase_add_test(old, setattr_times);
+	suite_add_tcase(s, old);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
