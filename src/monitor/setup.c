@@ -94,13 +94,14 @@ static int make_memory(struct monitor *m)
 /* Signals become something to read. A closed stderr or syslog must not kill us either. */
 static int take_signals(struct monitor *m)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, dfl = { .sa_handler = SIG_DFL };
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, dfl = { .sa_handler = SIG_DFL }, hup;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	if (sigaction(SIGHUP, NULL, &hup) < 0 || hup.sa_handler != SIG_IGN) /* else nohup(1) has its reasons */
+		sigaddset(&set, SIGHUP);
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGCHLD, &dfl, NULL); /* were it ignored, waitid() could not tell why a child ended */
 	sigprocmask(SIG_SETMASK, &set, NULL);
