@@ -45,8 +45,7 @@ struct link {
 	int fd;
 	uint32_t index;       /* which window of the bulk area is this link's */
 	_Atomic uint32_t refs; /* its thread and every answer that is still to come; the last one closes fd */
-	bool started;         /* main thread only, as the next */
-	pthread_t thread;
+	bool started;         /* main thread only: it has or had a thread */
 	pthread_mutex_t busy; /* held while an operation runs, see session.c */
 	pthread_mutex_t late_lock;
 	struct out *late; /* under late_lock: answers of threads that waited for a lock */
@@ -103,6 +102,7 @@ void out_hold(struct out *o, uint32_t handle_index);
 
 /* link.c */
 int link_start(struct link *l);
+void link_wait_threads(void);
 int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **why);
 void link_get(struct link *l);
 void link_put(struct link *l);

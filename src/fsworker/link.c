@@ -17,6 +17,13 @@
 #define LINK_STACK (256u * 1024)
 #define REPLY_AGE_NS 50000 /* how long the first answer may wait for the others of its datagram */
 
+/* Threads of links that have not ended. A link may end long before the process, so nobody waits for a single one. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t gone;
+	uint32_t count;
+} threads = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER };
+
 static int64_t now_ns(void)
 {
 	struct timespec t;
@@ -141,20 +148,39 @@ static void *link_thread(void *arg)
 	link_put(l);
 	free(o);
 	free(d);
+	pthread_mutex_lock(&threads.lock);
+	threads.count--;
+	pthread_cond_broadcast(&threads.gone);
+	pthread_mutex_unlock(&threads.lock);
 	return NULL;
+}
+
+/* link_wait_threads() - Until all links have ended, because their peers have closed them */
+void link_wait_threads(void)
+{
+	pthread_mutex_lock(&threads.lock);
+	while (threads.count)
+		pthread_cond_wait(&threads.gone, &threads.lock);
+	pthread_mutex_unlock(&threads.lock);
 }
 
 /* link_start() - Make the thread of a link. 0 or -errno. */
 int link_start(struct link *l)
 {
 	pthread_attr_t attr;
+	pthread_t thread;
 	int r;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, LINK_STACK);
-	r = pthread_create(&l->thread, &attr, link_thread, l);
-	pthread_attr_destroy(&attr);
-	if (r == 0)
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_mutex_lock(&threads.lock);
+	r = pthread_create(&thread, &attr, link_thread, l);
+	if (r == 0) {
 		l->started = true;
+		threads.count++;
+	}
+	pthread_mutex_unlock(&threads.lock);
+	pthread_attr_destroy(&attr);
 	return -r;
 }

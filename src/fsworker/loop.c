@@ -82,12 +82,10 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 /* fsworker_fini() - Free everything; the links' threads have ended. For tests: the process just exits. */
 void fsworker_fini(struct fsworker *w)
 {
-	for (uint32_t i = 0; i < w->nlinks; i++) {
-		if (w->links[i].started)
-			pthread_join(w->links[i].thread, NULL);
-		else
+	for (uint32_t i = 0; i < w->nlinks; i++)
+		if (!w->links[i].started)
 			link_put(&w->links[i]);
-	}
+	link_wait_threads();
 	pool_free(w->pool);
 	lock_wait_fini();
 	locks_free(w->locks);

@@ -62,7 +62,8 @@ static int place_descriptors(int null_fd, int channel, int log)
 
 	if (high_channel < 0 || high_log < 0 || high_null < 0)
 		return -errno;
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+	/* A sanitizer's report has no other way out than stderr. */
+	for (int fd = 0; fd <= (SANDBOX_SANITIZED ? STDOUT_FILENO : STDERR_FILENO); fd++)
 		if (dup2(high_null, fd) < 0)
 			return -errno;
 	if (dup2(high_channel, ROLE_FD_MONITOR) < 0 || dup2(high_log, ROLE_FD_LOG) < 0)

@@ -11,6 +11,19 @@
 
 #include <stdio.h>
 
+/* A build with a sanitizer calls more: its run-time maps, reads /proc/self and traces itself, and reports on stderr. Never
+ * for production; --dump-sandbox shows the rows. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANDBOX_SANITIZED 1
+#endif
+#endif
+#ifndef SANDBOX_SANITIZED
+#define SANDBOX_SANITIZED 0
+#endif
+
 enum sandbox_root {
 	SANDBOX_ROOT_HOST,  /* the monitor: stays where it is, keeps its ids */
 	SANDBOX_ROOT_EMPTY, /* an empty read-only tmpfs (transport, keeper) */

@@ -39,17 +39,4 @@ int filter_load(const struct sandbox_policy *p, const char **step) NODISCARD;
 #define BELOW(i, v) { .used = true, .index = (i), .op = SANDBOX_BELOW, .value = (v) }
 #define IS_OWN_PID(i) { .used = true, .index = (i), .op = SANDBOX_OWN_PID, .mask = UINT32_MAX }
 
-/* A build with a sanitizer calls more: its run-time maps, reads /proc/self and traces itself. Never for production;
- * --dump-sandbox shows the rows. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANDBOX_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANDBOX_SANITIZED 1
-#endif
-#endif
-#ifndef SANDBOX_SANITIZED
-#define SANDBOX_SANITIZED 0
-#endif
-
 #endif

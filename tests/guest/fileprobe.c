@@ -269,6 +269,113 @@ static void probe_renameflags(void)
 	CHECK(unlink("r-c") == 0, "remove the whiteout");
 }
 
+enum { MOVERS = 4, MOVED = 8 };
+
+static void move(const char *from, const char *to)
+{
+	CHECK(rename(from, to) == 0, "rename %s to %s", from, to);
+}
+
+static void put_text(const char *name, int number)
+{
+	int fd = open_new(name);
+
+	write_all(fd, &number, sizeof(number), 0);
+	close(fd);
+}
+
+static int get_text(const char *name)
+{
+	int number = -1;
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0, "open %s", name);
+	CHECK(pread(fd, &number, sizeof(number), 0) == (ssize_t)sizeof(number), "read %s", name);
+	close(fd);
+	return number;
+}
+
+/* One process: its files to another folder and back, its folder away and back, and new
+ * files over its own and over the one that all processes replace. */
+static void mover(int m, int rounds)
+{
+	char from[64];
+	char to[64];
+
+	for (int round = 0; round < rounds; round++) {
+		for (int i = 0; i < MOVED; i++) {
+			snprintf(from, sizeof(from), "from%d/%d", m, i);
+			snprintf(to, sizeof(to), "to%d/%d", m, i);
+			move(from, to);
+			CHECK(access(from, F_OK) != 0, "%s after it was moved", from);
+			CHECK(get_text(to) == m * 100 + i, "%s: another file", to);
+			move(to, from);
+		}
+		snprintf(from, sizeof(from), "from%d", m);
+		snprintf(to, sizeof(to), "elsewhere/from%d", m);
+		move(from, to);
+		snprintf(to, sizeof(to), "elsewhere/from%d/%d", m, round % MOVED);
+		CHECK(get_text(to) == m * 100 + round % MOVED, "%s: in the moved folder", to);
+		snprintf(to, sizeof(to), "elsewhere/from%d", m);
+		move(to, from);
+
+		snprintf(from, sizeof(from), "new%d", m);
+		snprintf(to, sizeof(to), "over%d", m);
+		put_text(from, round);
+		move(from, to);
+		CHECK(get_text(to) == round, "%s: the replaced file", to);
+		put_text(from, m);
+		move(from, "common");
+		CHECK(get_text("common") < MOVERS, "common: the file of all");
+	}
+}
+
+static void probe_rename_storm(void)
+{
+	const char *form = getenv("LONG");
+	const int rounds = form != NULL && *form == '1' ? 2000 : 60;
+	char name[64];
+	struct stat st;
+
+	CHECK(mkdir("elsewhere", 0755) == 0, "mkdir");
+	put_text("common", 0);
+	for (int m = 0; m < MOVERS; m++) {
+		snprintf(name, sizeof(name), "from%d", m);
+		CHECK(mkdir(name, 0755) == 0, "mkdir");
+		snprintf(name, sizeof(name), "to%d", m);
+		CHECK(mkdir(name, 0755) == 0, "mkdir");
+		for (int i = 0; i < MOVED; i++) {
+			snprintf(name, sizeof(name), "from%d/%d", m, i);
+			put_text(name, m * 100 + i);
+		}
+	}
+	for (int m = 0; m < MOVERS; m++) {
+		pid_t child = fork();
+
+		CHECK(child >= 0, "fork");
+		if (child == 0) {
+			mover(m, rounds);
+			exit(0);
+		}
+	}
+	for (int m = 0; m < MOVERS; m++) {
+		int status;
+
+		CHECK(wait(&status) > 0 && status == 0, "mover's status");
+	}
+	for (int m = 0; m < MOVERS; m++) {
+		for (int i = 0; i < MOVED; i++) {
+			snprintf(name, sizeof(name), "from%d/%d", m, i);
+			CHECK(get_text(name) == m * 100 + i, "%s at the end", name);
+		}
+	}
+	CHECK(stat("elsewhere", &st) == 0 && rmdir("elsewhere") == 0, "nothing left elsewhere");
+	CHECK_ERRNO(rename("from1", "from1/inside"), EINVAL);
+	CHECK_ERRNO(rename("from1", "from2"), ENOTEMPTY);
+	CHECK_ERRNO(rename("from1", "common"), ENOTDIR);
+	CHECK_ERRNO(rename("common", "from1"), EISDIR);
+}
+
 static void probe_holes(void)
 {
 	int fd = open_new("holes");
@@ -373,16 +480,45 @@ static void probe_copyrange(void)
 	check_pattern(to, 16384, 4 * GIB + 65536);
 	CHECK(ftruncate(to, 0) == 0, "truncate");
 
-	/* The whole of it in one call: a file system that shares blocks does it at once. */
-	off_t from_at = 0;
-	off_t to_at = 0;
-	ssize_t done = copy_file_range(from, &from_at, to, &to_at, (size_t)size, 0);
-	CHECK(done > 0, "one call for 4 GiB: %zd", done);
-	CHECK(from_at == done && to_at == done, "offsets moved by the result");
-	struct stat st;
-	CHECK(fstat(to, &st) == 0 && st.st_size == done, "size %ld after %zd", (long)st.st_size,
-	      done);
+	/* Lengths that 32 bits cannot hold; the source ends long before. */
+	const size_t lengths[] = { (size_t)4 * GIB, (size_t)(4 * GIB + 4096) };
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		off_t from_at = 4 * GIB + 65536;
+		off_t to_at = 0;
+		ssize_t done = copy_file_range(from, &from_at, to, &to_at, lengths[i], 0);
+		struct stat st;
+
+		CHECK(done == 65536, "%zu bytes in one call: %zd", lengths[i], done);
+		CHECK(from_at == 4 * GIB + 131072 && to_at == done, "offsets moved by the result");
+		CHECK(fstat(to, &st) == 0 && st.st_size == done, "size %ld", (long)st.st_size);
+		CHECK(ftruncate(to, 0) == 0, "truncate");
+	}
+	close(from);
+	close(to);
+}
+
+/* All of 4 GiB: where the file system shares blocks at once, elsewhere in parts. */
+static void probe_copyrange_all(void)
+{
+	const off_t size = 4 * GIB + 65536;
+	int from = open_new("copy-from");
+	int to = open_new("copy-to");
+	off_t copied = 0;
+
+	write_pattern(from, 16384, 0);
+	write_pattern(from, 16384, 4 * GIB - 8192);
+	CHECK(ftruncate(from, size) == 0, "truncate");
+	while (copied < size) {
+		off_t from_at = copied;
+		off_t to_at = copied;
+		ssize_t done = copy_file_range(from, &from_at, to, &to_at, (size_t)(size - copied), 0);
+
+		CHECK(done > 0, "copy_file_range: %zd at %ld", done, (long)copied);
+		CHECK(from_at == copied + done && to_at == copied + done, "offsets");
+		copied += done;
+	}
 	check_pattern(to, 16384, 0);
+	check_pattern(to, 16384, 4 * GIB - 8192);
 	CHECK(unlink("copy-from") == 0 && unlink("copy-to") == 0, "remove");
 	close(from);
 	close(to);
@@ -921,10 +1057,12 @@ static const struct probe {
 	{ "mmap-count", probe_mmap_shared_count },
 	{ "tmpfile", probe_tmpfile },
 	{ "rename-flags", probe_renameflags },
+	{ "rename-storm", probe_rename_storm },
 	{ "holes", probe_holes },
 	{ "fallocate", probe_fallocate },
 	{ "btime", probe_btime },
 	{ "copy-range", probe_copyrange },
+	{ "copy-range-all", probe_copyrange_all },
 	{ "direct", probe_direct },
 	{ "unlinked", probe_unlinked },
 	{ "killpriv", probe_killpriv },

@@ -5,6 +5,7 @@
 . "$GUEST_SRC/workload-lib.sh"
 
 for workload in "$@"; do
+	echo "START $workload"
 	(
 		# shellcheck disable=SC1090
 		. "$GUEST_SRC/workloads/$workload.sh"

@@ -42,9 +42,21 @@ w_prepare() {
 	done
 }
 
+# free_at_last KIND FILE - a process in the guest had the lock and is gone; the guest's
+# kernel tells of the close some time after it.
+free_at_last() {
+	tries=50
+	until lock "$1" try "$2" ex; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || fail "a $1 lock on $2 outlived its process in the guest"
+		sleep 0.1
+	done
+}
+
 w_host() {
 	for kind in flock posix ofd; do
 		wait_for_file "start-$kind"
+		free_at_last "$kind" "a-$kind"
 		lock "$kind" hold "a-$kind" ex "host-has-$kind" "host-go-$kind" || fail "host: hold $kind"
 		wait_for_file "guest-has-$kind"
 		denied "$kind" "b-$kind" ex
@@ -53,12 +65,7 @@ w_host() {
 		: >"host-got-$kind"
 		# The guest's process is gone; its lock goes with it.
 		wait_for_file "guest-gone-$kind"
-		tries=50
-		until lock "$kind" try "c-$kind" ex; do
-			tries=$((tries - 1))
-			[ "$tries" -gt 0 ] || fail "a $kind lock outlived its process in the guest"
-			sleep 0.1
-		done
+		free_at_last "$kind" "c-$kind"
 		: >"host-end-$kind"
 	done
 }
