@@ -9,6 +9,7 @@
 #include "transport/control_loop.h"
 
 #include <event2/event.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "common/log.h"
@@ -24,6 +25,7 @@ struct control {
 	struct vhost_conn conn; /* conn.fd is -1 until there is one */
 	struct vhost_reply reply;
 	int listen_fd;
+	int monitor_fd;
 	int status;
 };
 
@@ -159,6 +161,24 @@ static void say_gone(int monitor_fd)
 		log_warn("the monitor could not be told that the VMM is gone");
 }
 
+static struct control *waiting; /* the one there is, for control_while_waiting() */
+
+/**
+ * control_while_waiting() - The control thread waits for a ring: is the VMM still there?
+ *
+ * Does not return when it has gone: nothing is left to do, and whatever holds the ring up may do so for ever.
+ */
+void control_while_waiting(void)
+{
+	struct pollfd p = { .fd = waiting ? waiting->conn.fd : -1, .events = POLLRDHUP };
+
+	if (p.fd < 0 || poll(&p, 1, 0) != 1 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
+		return;
+	log_info("the VMM has closed the connection while a ring was busy");
+	say_gone(waiting->monitor_fd);
+	_exit(ROLE_EXIT_OK);
+}
+
 static void tear_down(struct control *c)
 {
 	struct event *events[] = { c->on_monitor, c->on_listen, c->on_message };
@@ -189,11 +209,14 @@ int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev 
 	c.listen_fd = -1;
 	vhost_conn_init(&c.conn, -1);
 	c.status = ROLE_EXIT_FAIL;
+	waiting = &c;
+	c.monitor_fd = monitor_fd;
 	if (set_up(&c, monitor_fd, socket, is_connected))
 		event_base_dispatch(c.base);
-	vhost_dev_free(dev);
+	/* First: freeing the device waits for its rings, however long a file system makes them wait. */
 	if (c.status == ROLE_EXIT_OK)
 		say_gone(monitor_fd);
+	vhost_dev_free(dev);
 	tear_down(&c);
 	return c.status;
 }

@@ -12,4 +12,7 @@
  * @is_connected. @dev: taken over. Return the status to exit with. */
 int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev *dev);
 
+/* control_while_waiting() - for fuse_dev.while_waiting. */
+void control_while_waiting(void);
+
 #endif

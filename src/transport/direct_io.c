@@ -85,27 +85,25 @@ static int transfer(struct direct_job *d, int flags)
 		if (n == 0)
 			return 0;
 		iov_advance(d, (size_t)n);
+		/* The page cache stops early only where a page ends: anything else is the end of the file. */
+		if (d->len && d->opcode == FW_READ && d->offset % 4096 && !(d->h->open_flags & O_DIRECT))
+			return 0;
 	}
 	return 0;
 }
 
+/* One call, which the kernel bounds: who asked for more asks again, and no guest keeps a thread for hours. */
 static int copy_range(struct direct_job *d)
 {
-	while (d->len) {
-		off_t from = (off_t)d->offset, to = (off_t)d->offset2;
-		ssize_t n = copy_file_range(d->h->fd, &from, d->h2->fd, &to, MIN(d->len, (uint64_t)SSIZE_MAX), 0);
+	off_t from = (off_t)d->offset, to = (off_t)d->offset2;
+	ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return d->done ? 0 : errno;
-		if (n == 0)
-			return 0;
-		d->done += (uint64_t)n;
-		d->offset += (uint64_t)n;
-		d->offset2 += (uint64_t)n;
-		d->len -= (uint64_t)n;
-	}
+	do {
+		n = copy_file_range(d->h->fd, &from, d->h2->fd, &to, MIN(d->len, (uint64_t)SSIZE_MAX), 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	d->done = (uint64_t)n;
 	return 0;
 }
 
@@ -116,7 +114,7 @@ static int work(struct direct_job *d)
 	switch (d->opcode) {
 	case FW_READ:
 	case FW_WRITE:
-		return transfer(d, 0);
+		return transfer(d, (int)d->mode);
 	case FW_FSYNC:
 		r = d->mode ? fdatasync(d->h->fd) : fsync(d->h->fd);
 		break;
@@ -184,18 +182,17 @@ static void finish(struct request *r)
 	job_end(d);
 	free(d->iov_base);
 	d->iov_base = NULL;
-	if (error && done && r->opcode != FW_WRITE)
-		error = 0; /* what was moved before is the answer */
 	switch (r->opcode) {
 	case FW_READ:
+		/* Also after some bytes: a short answer would be the end of the file to the guest. */
 		if (error)
 			request_reply_error(r, error);
 		else
 			request_reply_written(r, done);
 		return;
 	case FW_WRITE:
-		/* Full for us may not be full for the guest's writer (reserved blocks). */
-		if ((error == ENOSPC || error == EDQUOT) && d->len) {
+		/* Full for us may not be full for the guest's writer (reserved blocks), if we know who that is. */
+		if ((error == ENOSPC || error == EDQUOT) && d->len && (r->write.flags & IPC_WRITE_AS_CALLER)) {
 			r->write.offset += done;
 			r->write.size -= (uint32_t)done;
 			link_bulk_write(r);
@@ -268,7 +265,8 @@ static int inline_write_flags(const struct fuse_dev *dev, struct handle *h)
 		return 0;
 	if (h->open_flags & (O_DIRECT | O_DSYNC | O_SYNC))
 		return -1;
-	if (!__atomic_load_n(&h->no_nowait_write, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&h->no_nowait_write, __ATOMIC_RELAXED) &&
+	    !__atomic_load_n(&dev->no_nowait_write, __ATOMIC_RELAXED))
 		return RWF_NOWAIT;
 	int64_t until = __atomic_load_n(&h->slow_until_ns, __ATOMIC_RELAXED);
 
@@ -289,11 +287,13 @@ void direct_write(struct request *r, struct handle *h)
 		return;
 	}
 	*d = (struct direct_job){ .req = r, .q = r->q, .h = h, .iov = r->q->iov, .niov = (unsigned)n,
-				  .opcode = FW_WRITE, .offset = offset, .len = size };
+				  .opcode = FW_WRITE, .offset = offset, .len = size,
+				  .mode = r->write.flags & IPC_WRITE_APPEND ? RWF_APPEND : 0 };
 	if (flags == RWF_NOWAIT) {
-		d->error = transfer(d, RWF_NOWAIT);
+		d->error = transfer(d, RWF_NOWAIT | (int)d->mode);
 		if (d->error == EOPNOTSUPP) {
 			__atomic_store_n(&h->no_nowait_write, true, __ATOMIC_RELAXED);
+			__atomic_store_n(&r->q->dev->no_nowait_write, true, __ATOMIC_RELAXED);
 			flags = 0;
 		} else if (d->error == EAGAIN) {
 			flags = -1;
@@ -307,7 +307,7 @@ void direct_write(struct request *r, struct handle *h)
 		return;
 	int64_t before = now_ns();
 
-	d->error = transfer(d, 0);
+	d->error = transfer(d, (int)d->mode);
 	if (now_ns() - before > SLOW_WRITE_NS)
 		__atomic_store_n(&h->slow_until_ns, before + SLOW_BACKOFF_NS, __ATOMIC_RELAXED);
 	finish(r);

@@ -13,7 +13,7 @@ struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg)
 	dev->cfg = *cfg;
 	dev->timeout.sec = cfg->timeout_ns / 1000000000u;
 	dev->timeout.nsec = (uint32_t)(cfg->timeout_ns % 1000000000u);
-	dev->handles = handles_new(cfg->max_open_files);
+	dev->handles = handles_new(cfg->max_open_files + 1); /* the fsworker numbers its slots from 1 */
 	dev->pool = pool_new(cfg->thread_pool_size);
 	if (!dev->handles || !dev->pool) {
 		handles_free(dev->handles);
@@ -47,7 +47,7 @@ int fuse_dev_negotiate(const struct fuse_dev *dev, const struct fw_init_in *in, 
 	if (in->major > FW_MAJOR)
 		return 0; /* the guest asks again, in our version */
 	if (in->major < FW_MAJOR || in->minor < FW_MINOR_MIN) {
-		log_err("the guest speaks FUSE %u.%u; at least %u.%u (Linux 4.20) is needed", in->major, in->minor,
+		log_limited(LOG_LVL_ERR, "the guest speaks FUSE %u.%u; at least %u.%u (Linux 4.20) is needed", in->major, in->minor,
 			FW_MAJOR, FW_MINOR_MIN);
 		return EPROTO;
 	}
@@ -78,6 +78,6 @@ int fuse_dev_negotiate(const struct fuse_dev *dev, const struct fw_init_in *in, 
 	out->max_write = FUSE_MAX_WRITE;
 	out->max_pages = *flags & FW_MAX_PAGES ? FUSE_MAX_PAGES : 0;
 	out->time_gran = 1;
-	log_info("session: guest FUSE %u.%u, agreed flags 0x%llx", in->major, in->minor, (unsigned long long)*flags);
+	log_limited(LOG_LVL_INFO, "session: guest FUSE %u.%u, agreed flags 0x%llx", in->major, in->minor, (unsigned long long)*flags);
 	return 0;
 }

@@ -19,6 +19,7 @@ struct queue;
 struct fuse_dev {
 	struct ipc_config_transport cfg; /* constant */
 	struct fuse_timeout timeout;     /* constant */
+	void (*while_waiting)(void);     /* constant: called each second that the control thread waits for a ring */
 	struct handles *handles;
 	struct pool *pool;
 
@@ -26,6 +27,7 @@ struct fuse_dev {
 	 * that lets other requests race its INIT gets either answer for them. */
 	uint64_t session_flags; /* FW_* INIT flags agreed on; see session_up */
 	bool session_up;
+	bool no_nowait_write; /* atomic: the share's file system was seen not to know it; a hint for new handles */
 
 	/* For INTERRUPT, which may come by another ring than the request it means. */
 	struct queue *queues[QUEUES_MAX]; /* atomic pointers; set once by queue_new(), until queue_free() */

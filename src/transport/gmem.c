@@ -422,6 +422,16 @@ bool gmem_take_fault(void)
 }
 
 /**
+ * gmem_fault_seen() - The same, for who only wants to know whether to believe what was read
+ *
+ * Return: true until gmem_take_fault() was asked
+ */
+bool gmem_fault_seen(void)
+{
+	return faulted;
+}
+
+/**
  * gmem_map_bulk() - Map the bulk area
  * @fd:		Sealed memfd from the monitor, borrowed
  * @size:	Its size

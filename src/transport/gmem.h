@@ -54,6 +54,9 @@ void *gmem_at_user(const struct gmem *m, uint64_t user_addr, uint64_t len);
  * was zeroes, what it wrote is lost. Only who met it is told: the other rings have nothing to do with it. */
 bool gmem_take_fault(void);
 
+/* gmem_fault_seen() - the same, but the next gmem_take_fault() will still tell. */
+bool gmem_fault_seen(void);
+
 /* gmem_install_sigbus() - once at start, before any thread. 0 or -errno. */
 int gmem_install_sigbus(void) NODISCARD;
 

@@ -83,7 +83,10 @@ static struct vhost_dev *make_device(struct start *s)
 	}
 	close_fd(&s->bulk);
 	p.fuse = fuse_dev_new(&s->config);
-	return p.fuse ? vhost_dev_new(&p) : NULL;
+	if (!p.fuse)
+		return NULL;
+	p.fuse->while_waiting = control_while_waiting;
+	return vhost_dev_new(&p);
 }
 
 int main(int argc, char **argv)

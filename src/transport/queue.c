@@ -9,9 +9,11 @@
  */
 #include "transport/queue_int.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #define ROUND_MAX 64 /* chains taken before answers are looked at again */
 
@@ -24,14 +26,14 @@ void queue_report_broken(struct queue *q)
 	if (!why || q->reported_broken)
 		return;
 	q->reported_broken = true;
-	log_err("ring %u is stopped: %s", q->index, why);
+	log_limited(LOG_LVL_ERR, "ring %u is stopped: %s", q->index, why);
 	if (q->err_fd >= 0)
 		(void)!write(q->err_fd, &one, sizeof(one));
 }
 
 static bool may_pop(struct queue *q)
 {
-	if (!q->enabled || q->stopping || q->link_dead || !virtq_started(q->vq) || virtq_why_broken(q->vq))
+	if (!q->enabled || q->stopping || !virtq_started(q->vq) || virtq_why_broken(q->vq))
 		return false;
 	if (IPC_DGRAM_MAX - q->out->used < LINK_ROOM)
 		link_flush(q);
@@ -98,15 +100,14 @@ static void call_guest(struct queue *q)
 /* queue_finish_round() - send, publish, call. */
 void queue_finish_round(struct queue *q)
 {
-	link_bulk_continue(q);
-	link_flush(q);
+	link_end_round(q);
 	if (q->pushed) {
 		q->pushed = false;
 		if (virtq_started(q->vq) && virtq_publish(q->vq))
 			call_guest(q);
 	}
 	queue_report_broken(q);
-	if (q->stopping && (q->active == 0 || q->link_dead))
+	if (q->stopping && q->active == 0)
 		stop_finish(q);
 }
 
@@ -122,15 +123,13 @@ static void wake(struct queue *q)
 /* queue_post_done() - from a pool thread: a job has finished. */
 void queue_post_done(struct queue *q, struct direct_job *job)
 {
-	bool first;
-
 	pthread_mutex_lock(&q->mail_lock);
-	first = !q->mail_jobs;
 	job->next_done = q->mail_jobs;
 	q->mail_jobs = job;
-	pthread_mutex_unlock(&q->mail_lock);
-	if (first)
+	/* Inside the lock: as soon as the ring's thread has the job, the ring may be freed. */
+	if (!job->next_done)
 		wake(q);
+	pthread_mutex_unlock(&q->mail_lock);
 }
 
 /* queue_post_interrupt() - from any ring's thread: the guest has lost interest in a request. */
@@ -139,8 +138,8 @@ void queue_post_interrupt(struct queue *q, uint64_t unique)
 	pthread_mutex_lock(&q->mail_lock);
 	if (q->mail_ninterrupts < ARRAY_SIZE(q->mail_interrupts))
 		q->mail_interrupts[q->mail_ninterrupts++] = unique;
-	pthread_mutex_unlock(&q->mail_lock);
 	wake(q);
+	pthread_mutex_unlock(&q->mail_lock);
 }
 
 static void run_interrupts(struct queue *q, const uint64_t *uniques, unsigned n)
@@ -167,13 +166,14 @@ static void orphan_waiting(struct queue *q)
 
 		if (r->state != REQUEST_WAITING)
 			continue;
-		if (r->parked_error < 0) {
+		bool answered = r->parked_error >= 0;
+
+		if (!answered)
 			link_cancel(r);
-			r->state = REQUEST_ORPHAN;
-		} else {
-			r->state = REQUEST_ORPHAN;
+		r->state = REQUEST_ORPHAN;
+		__atomic_sub_fetch(&q->nwaiting, 1, __ATOMIC_RELAXED);
+		if (answered)
 			request_free(r);
-		}
 	}
 }
 
@@ -185,15 +185,17 @@ static void tell_parked(struct queue *q)
 
 		if (r->state != REQUEST_WAITING || r->parked_error < 0)
 			continue;
-		r->state = REQUEST_SENT;
-		q->active++;
+		request_set_waiting(r, false);
 		request_reply_error(r, r->parked_error);
 	}
 }
 
 static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *mem)
 {
-	bool keep = have_waiting(q) && cfg->base == q->last_base;
+	/* Is it the ring that was stopped? Heads in flight mean something only there. */
+	bool keep = have_waiting(q) && cfg->base == q->last_base && cfg->size == q->last_cfg.size &&
+		    cfg->desc_user == q->last_cfg.desc_user && cfg->avail_user == q->last_cfg.avail_user &&
+		    cfg->used_user == q->last_cfg.used_user;
 	uint32_t max = cfg->size + q->nslots; /* orphans may hold slots of before */
 	struct request **slots;
 	int r;
@@ -212,6 +214,7 @@ static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *m
 	if (r < 0)
 		return r;
 	q->mem = gmem_ref(mem);
+	q->last_cfg = *cfg;
 	tell_parked(q);
 	q->pushed = true; /* a process before us may have died owing a call */
 	return 0;
@@ -245,7 +248,7 @@ static bool run_command(struct queue *q, struct queue_command *c)
 		break;
 	case CMD_DROP:
 		orphan_waiting(q);
-		/* fall through */
+		__attribute__((fallthrough));
 	case CMD_STOP:
 		c->result = q->last_base;
 		if (!virtq_started(q->vq))
@@ -324,8 +327,16 @@ static int command(struct queue *q, struct queue_command c)
 	pthread_mutex_lock(&q->mail_lock);
 	q->mail_cmd = &c;
 	wake(q);
-	while (!c.done)
-		pthread_cond_wait(&q->mail_done, &q->mail_lock);
+	while (!c.done) {
+		struct timespec until;
+
+		/* A ring may be held up for long: by a file system that hangs, or by a descriptor of the VMM's that takes no more. A
+		 * VMM that has gone meanwhile is not waited with. */
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		if (pthread_cond_timedwait(&q->mail_done, &q->mail_lock, &until) == ETIMEDOUT && q->dev->while_waiting)
+			q->dev->while_waiting();
+	}
 	pthread_mutex_unlock(&q->mail_lock);
 	return c.result;
 }
@@ -376,6 +387,8 @@ struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void 
 	q->dev = dev;
 	q->index = index;
 	q->link_fd = link_fd;
+	/* Only this end: a ring whose fsworker is behind must still read answers, or both wait for each other. */
+	(void)fcntl(link_fd, F_SETFL, O_NONBLOCK);
 	q->kick_fd = q->call_fd = q->err_fd = -1;
 	q->bulk = bulk;
 	q->bulk_free = (1u << IPC_BULK_SLOTS) - 1;

@@ -76,6 +76,7 @@ struct request {
 	uint32_t size;
 	uint32_t flags;
 	int parked_error; /* WAITING, answered while the ring was stopped: the errno, else -1 */
+	bool cancel;      /* its CANCEL found no room on the link and is still to be sent */
 	/* WRITE: where its data is in guest memory, and what was asked for */
 	struct virtq_seg *out_seg; /* allocated when kept */
 	uint16_t nout;
@@ -113,12 +114,15 @@ struct queue {
 	bool pushed;             /* heads were given back since the last virtq_publish() */
 	bool reported_broken;
 	uint16_t last_base;      /* where the last stop left off */
+	struct virtq_config last_cfg; /* and of which ring */
 	int kick_fd, call_fd, err_fd, link_fd, wake_fd;
 
 	struct request **slots; /* grows up to the ring's size */
 	uint32_t nslots, slots_max;
 	struct request *free;
 	uint32_t active; /* slots in use, without the WAITING and ORPHAN ones */
+	uint32_t nwaiting; /* WAITING ones; atomic: other rings ask before they post an INTERRUPT */
+	uint32_t ncancels; /* requests with .cancel */
 
 	char *bulk; /* this link's window */
 	uint32_t bulk_free; /* one bit per free slot */
@@ -126,6 +130,7 @@ struct queue {
 
 	bool out_full; /* the link takes no more now: no pops until it does */
 	bool link_dead;
+	bool link_reap; /* it died in this round: what was asked over it is still to be answered */
 	struct ipc_batch *out;
 	struct ipc_dgram *in;
 	char *args;  /* FUSE_ARGS_MAX: the request being decoded */
@@ -165,6 +170,7 @@ void queue_loop_watch_link(struct queue_loop *l, bool read, bool write);
 /* request.c */
 void request_begin(struct queue *q, const struct virtq_elem *e);
 struct request *request_alloc(struct queue *q);
+void request_set_waiting(struct request *r, bool on);
 void request_free(struct request *r);
 bool request_keep(struct request *r);
 void request_reply(struct request *r, int error, const void *body, size_t len);
@@ -189,10 +195,10 @@ void *link_add_no_reply(struct queue *q, uint16_t type, uint32_t tail_len, char 
 void link_flush(struct queue *q);
 void link_read(struct queue *q);
 void link_cancel(struct request *r);
+void link_end_round(struct queue *q);
 void link_bulk_write(struct request *r);
 void link_bulk_read(struct request *r);
 void link_bulk_free(struct request *r);
-void link_bulk_continue(struct queue *q);
 
 /* direct_io.c */
 void direct_read(struct request *r, struct handle *h, uint64_t offset, uint32_t size);

@@ -130,7 +130,7 @@ void queue_loop_watch_kick(struct queue_loop *l, int fd)
 	l->kick_needs_read = fstat(fd, &st) < 0 || (st.st_mode & S_IFMT);
 	l->kick = event_new(l->base, fd, EV_READ | EV_PERSIST | (l->kick_needs_read ? 0 : EV_ET), on_kick, l);
 	if (!l->kick || event_add(l->kick, NULL)) {
-		log_err("ring %u: its kick descriptor cannot be watched", l->q->index);
+		log_limited(LOG_LVL_ERR, "ring %u: its kick descriptor cannot be watched", l->q->index);
 		if (l->kick)
 			event_free(l->kick);
 		l->kick = NULL;

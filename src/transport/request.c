@@ -43,6 +43,18 @@ struct request *request_alloc(struct queue *q)
 	return r;
 }
 
+/* request_set_waiting() - a lock that may wait (from SENT), or one that does so no longer (to SENT). */
+void request_set_waiting(struct request *r, bool on)
+{
+	struct queue *q = r->q;
+
+	if ((r->state == REQUEST_WAITING) == on)
+		return;
+	r->state = on ? REQUEST_WAITING : REQUEST_SENT;
+	q->active += on ? -1u : 1u;
+	__atomic_add_fetch(&q->nwaiting, on ? 1u : -1u, __ATOMIC_RELAXED);
+}
+
 /* request_free() - the slot is free again; nothing is told to the guest. */
 void request_free(struct request *r)
 {
@@ -50,6 +62,12 @@ void request_free(struct request *r)
 
 	if (r->state != REQUEST_WAITING && r->state != REQUEST_ORPHAN)
 		q->active--;
+	if (r->state == REQUEST_WAITING)
+		__atomic_sub_fetch(&q->nwaiting, 1, __ATOMIC_RELAXED);
+	if (unlikely(r->cancel)) {
+		r->cancel = false;
+		q->ncancels--;
+	}
 	link_bulk_free(r);
 	if (r->state != REQUEST_NEW) {
 		if (r->seg != r->inline_seg)
@@ -269,6 +287,10 @@ void request_begin(struct queue *q, const struct virtq_elem *e)
 	}
 	if (!copy_out(q, e, sizeof(*h), want)) {
 		refuse(r, EFAULT, "lies outside of guest memory");
+		return;
+	}
+	if (unlikely(gmem_fault_seen())) {
+		refuse(r, EFAULT, "is in memory that the VMM took away");
 		return;
 	}
 	error = fuse_decode(q->args, want, fuse_dev_has(q->dev, FW_SETXATTR_EXT), &fr);

@@ -13,7 +13,7 @@ static void wrong(struct request *r, const char *what)
 	request_reply_error(r, EIO);
 }
 
-static uint32_t open_reply_flags(const struct fuse_dev *dev, uint32_t open_flags)
+static uint32_t open_reply_flags(struct fuse_dev *dev, uint32_t open_flags)
 {
 	uint32_t f = 0;
 
@@ -24,6 +24,9 @@ static uint32_t open_reply_flags(const struct fuse_dev *dev, uint32_t open_flags
 	/* The host's file system orders concurrent direct writes itself. */
 	if ((open_flags & O_DIRECT) || (f & FW_FOPEN_DIRECT_IO))
 		f |= FW_FOPEN_PARALLEL_DIRECT_WRITES;
+	/* Closing a file that was not written means nothing, unless it ends locks. */
+	if ((open_flags & O_ACCMODE) == O_RDONLY && !fuse_dev_has(dev, FW_POSIX_LOCKS))
+		f |= FW_FOPEN_NOFLUSH;
 	return f;
 }
 

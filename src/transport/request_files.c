@@ -125,6 +125,9 @@ void request_write(struct request *r, const struct fuse_req *fr)
 		r->write.flags |= IPC_WRITE_AS_CALLER;
 		writer_cred(&r->write.cred, fr);
 	}
+	/* Each write says whether it appends. A guest with a write-back cache knows best where its file ends. */
+	if ((in->flags & O_APPEND) && !(in->write_flags & FW_WRITE_CACHE) && !fuse_dev_has(r->q->dev, FW_WRITEBACK_CACHE))
+		r->write.flags |= IPC_WRITE_APPEND;
 	h = handles_get(r->q->dev->handles, in->fh);
 	if (h && (kill || !__atomic_load_n(&h->suidgid, __ATOMIC_RELAXED))) {
 		direct_write(r, h);
@@ -183,7 +186,8 @@ void request_fallocate(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_fallocate_in *in = fr->arg;
 	struct handle *h = handles_get(r->q->dev->handles, in->fh);
-	/* The protocol has no flag for it here: root in the guest keeps the bits, others lose them, as on a host. */
+	/* The protocol has no flag for it here: root in the guest keeps the bits, others lose them, as on a host. Who cannot
+	 * be told from others (FW_INVALID_ID, guests since 6.12) counts as one of them. */
 	bool kill = fr->h.uid != 0;
 
 	if (in->offset > INT64_MAX || in->length > INT64_MAX) {
@@ -315,8 +319,6 @@ void request_setlk(struct request *r, const struct fuse_req *fr)
 	m->pid = in->pid;
 	m->wait = r->opcode == FW_SETLKW;
 	m->flock = !!(in->lk_flags & FW_LK_FLOCK);
-	if (m->wait && in->type != F_UNLCK) {
-		r->state = REQUEST_WAITING;
-		r->q->active--;
-	}
+	if (m->wait && in->type != F_UNLCK)
+		request_set_waiting(r, true);
 }

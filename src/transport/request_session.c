@@ -41,7 +41,7 @@ void request_interrupt(struct request *r, const struct fuse_req *fr)
 	for (unsigned i = 0; i < QUEUES_MAX; i++) {
 		struct queue *q = __atomic_load_n(&r->q->dev->queues[i], __ATOMIC_ACQUIRE);
 
-		if (q)
+		if (q && __atomic_load_n(&q->nwaiting, __ATOMIC_RELAXED))
 			queue_post_interrupt(q, in->unique);
 	}
 	request_end(r, 0);

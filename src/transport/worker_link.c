@@ -20,6 +20,7 @@ static void link_broken(struct queue *q, const char *why)
 {
 	log_err("ring %u: the channel to the fsworker ended: %s", q->index, why);
 	q->link_dead = true;
+	q->link_reap = true;
 	shutdown(q->link_fd, SHUT_RDWR); /* the fsworker sees it too */
 	queue_loop_watch_link(q->loop, false, false);
 }
@@ -81,6 +82,31 @@ void link_cancel(struct request *r)
 
 	if (m)
 		m->tag = tag_of(r);
+	if (r->cancel != !m) {
+		r->cancel = !m;
+		r->q->ncancels += m ? -1u : 1u;
+	}
+}
+
+/* The fsworker will answer none of what it was asked: each gets EIO. */
+static void reap(struct queue *q)
+{
+	ipc_batch_reset(q->out);
+	q->out_full = false;
+	q->bulk_wait = NULL;
+	q->bulk_wait_tail = &q->bulk_wait;
+	for (uint32_t i = 0; i < q->nslots; i++) {
+		struct request *r = q->slots[i];
+
+		if (r->state == REQUEST_ORPHAN) {
+			request_free(r);
+		} else if (r->state == REQUEST_WAITING && !virtq_started(q->vq)) {
+			r->parked_error = EIO;
+		} else if (r->state == REQUEST_SENT || r->state == REQUEST_BULK || r->state == REQUEST_WAITING) {
+			request_set_waiting(r, false);
+			request_reply_error(r, EIO);
+		}
+	}
 }
 
 /* Contents ------------------------------------------------------------------------------------------ */
@@ -114,7 +140,8 @@ static bool bulk_fill(struct request *r)
 		left -= n;
 		skip = 0;
 	}
-	return left == 0;
+	/* Zeroes from memory that the VMM took away are not what the guest wrote. */
+	return left == 0 && !gmem_fault_seen();
 }
 
 /* r has its slot: ask. */
@@ -186,12 +213,16 @@ void link_bulk_free(struct request *r)
 	r->bulk_slot = -1;
 }
 
-/* link_bulk_continue() - slots may have become free. */
-void link_bulk_continue(struct queue *q)
+/* Slots may have become free. */
+static void bulk_continue(struct queue *q)
 {
-	while (q->bulk_free && q->bulk_wait && !q->out_full) {
+	while (q->bulk_free && q->bulk_wait) {
 		struct request *r = q->bulk_wait;
 
+		if (IPC_DGRAM_MAX - q->out->used < LINK_ROOM)
+			link_flush(q);
+		if (q->out_full)
+			return;
 		q->bulk_wait = r->next;
 		if (!q->bulk_wait)
 			q->bulk_wait_tail = &q->bulk_wait;
@@ -199,6 +230,20 @@ void link_bulk_continue(struct queue *q)
 		q->bulk_free &= q->bulk_free - 1;
 		bulk_ask(r);
 	}
+}
+
+/* link_end_round() - what had to wait until nobody is in the middle of a request. */
+void link_end_round(struct queue *q)
+{
+	if (unlikely(q->link_reap)) {
+		q->link_reap = false;
+		reap(q);
+	}
+	bulk_continue(q);
+	for (uint32_t i = 0; unlikely(q->ncancels) && i < q->nslots && !q->out_full; i++)
+		if (q->slots[i]->cancel)
+			link_cancel(q->slots[i]);
+	link_flush(q);
 }
 
 /* Answers ------------------------------------------------------------------------------------------- */
@@ -225,13 +270,12 @@ static bool take_answer(struct queue *q, const struct ipc_msg *m)
 	if (r->state == REQUEST_ORPHAN) {
 		request_free(r);
 	} else if (!virtq_started(q->vq)) {
+		if (r->parked_error >= 0)
+			return false; /* a second answer */
 		/* A lock that was waited for, while the VMM has the ring stopped: told when it starts again. */
 		r->parked_error = m->hdr->error;
 	} else {
-		if (r->state == REQUEST_WAITING) {
-			r->state = REQUEST_SENT;
-			q->active++;
-		}
+		request_set_waiting(r, false);
 		request_answer(r, m);
 	}
 	return true;
@@ -263,5 +307,8 @@ void link_read(struct queue *q)
 		ipc_dgram_end(q->in);
 		if (r < 0)
 			link_broken(q, why);
+		/* Level-triggered: an answer to a lock that still waits would wake us. */
+		if (q->active == 0)
+			return;
 	}
 }

@@ -149,6 +149,24 @@ START_TEST(append)
 }
 END_TEST
 
+/* fcntl(F_SETFL) in the guest: nobody tells the daemon but the writes themselves. */
+START_TEST(append_switched)
+{
+	uint64_t node, fh;
+	char buf[32] = "";
+
+	tu_write_file(tu_path(&env, "file"), "0123", 4, 0644);
+	node = tu_lookup(FS, TU_ROOT, "file");
+	fh = tu_open_file(FS, node, O_RDWR | O_APPEND);
+	ck_assert_int_eq(fs_write(FS, node, fh, "ab", 2, 1, O_RDWR, 0), 2);
+	ck_assert_int_eq(fs_write(FS, node, fh, "cd", 2, 0, O_RDWR | O_APPEND, 0), 2);
+	fh = tu_open_file(FS, node, O_RDWR);
+	ck_assert_int_eq(fs_write(FS, node, fh, "ef", 2, 0, O_RDWR | O_APPEND, 0), 2);
+	tu_read_file(tu_path(&env, "file"), buf, sizeof(buf) - 1);
+	ck_assert_str_eq(buf, "0ab3cdef");
+}
+END_TEST
+
 START_TEST(truncate_at_open)
 {
 	struct fuse_open_out o;
@@ -272,6 +290,7 @@ TCase *data_case(void)
 	tcase_add_test(tc, beyond_4_gib);
 	tcase_add_test(tc, access_modes);
 	tcase_add_test(tc, append);
+	tcase_add_test(tc, append_switched);
 	tcase_add_test(tc, truncate_at_open);
 	tcase_add_test(tc, direct_io);
 	tcase_add_test(tc, open_unlinked);

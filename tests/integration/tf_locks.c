@@ -245,6 +245,58 @@ START_TEST(flush_drops_posix_locks)
 }
 END_TEST
 
+/* An OFD lock of the guest: its owner is the open file, which FLUSH and RELEASE do not name. */
+START_TEST(release_drops_locks_of_its_file)
+{
+	uint64_t first, second;
+
+	setup_file();
+	first = fh;
+	second = tu_open_file(FS, node, O_RDWR);
+	ck_ok(lock(OWNER_A, F_WRLCK, 0, 9));
+	/* A process that has locked through two handles keeps what it has while one is open. */
+	ck_ok(lock(OWNER_B, F_WRLCK, 10, 19));
+	fh = second;
+	ck_ok(lock(OWNER_B, F_WRLCK, 20, 29));
+	ck_ok(fs_flush(FS, node, first, 0x77));
+	ck_err(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 10), EAGAIN);
+	ck_ok(fs_release(FS, node, first, O_RDWR, 0, 0));
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 10));
+	ck_err(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 10, 1), EAGAIN);
+	ck_err(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 20, 1), EAGAIN);
+	ck_ok(fs_flush(FS, node, second, OWNER_B));
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 0));
+}
+END_TEST
+
+/* A shared lock needs no description that writes, and becomes one when the owner locks for writing. */
+START_TEST(shared_locks_do_not_write)
+{
+	uint64_t rw;
+	int fd;
+
+	setup_file();
+	rw = fh;
+	fh = tu_open_file(FS, node, O_RDONLY);
+	ck_ok(lock(OWNER_A, F_RDLCK, 0, 9));
+	ck_ok(lock(OWNER_A, F_RDLCK, 30, END_OF_FILE));
+	ck_ok(fs_release(FS, node, rw, O_RDWR, 0, 0));
+	/* A read lease is refused while anything has the file open for writing. */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(fcntl(fd, F_SETLEASE, F_RDLCK), 0);
+	close(fd);
+	fh = tu_open_file(FS, node, O_RDWR);
+	ck_ok(lock(OWNER_A, F_WRLCK, 10, 19));
+	ck_err(hostlock_try(path, HOSTLOCK_POSIX, F_RDLCK, 10, 1), EAGAIN);
+	ck_err(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 10), EAGAIN);
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_RDLCK, 0, 10));
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 20, 10));
+	ck_err(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 100, 1), EAGAIN);
+	ck_ok(fs_flush(FS, node, fh, OWNER_A));
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 0));
+}
+END_TEST
+
 static void open_second(struct env *two)
 {
 	static const char *const options[] = { "-o", "flock,posix_lock", NULL };
@@ -298,6 +350,8 @@ TCase *posix_locks_case(void)
 	tcase_add_test(tc, many_waiters);
 	tcase_add_test(tc, disconnect_with_a_waiter);
 	tcase_add_test(tc, flush_drops_posix_locks);
+	tcase_add_test(tc, release_drops_locks_of_its_file);
+	tcase_add_test(tc, shared_locks_do_not_write);
 	tcase_add_test(tc, posix_between_two_guests);
 	return tc;
 }

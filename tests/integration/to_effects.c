@@ -315,6 +315,22 @@ START_TEST(norace)
 }
 END_TEST
 
+/* Not root: its kernel checks nothing after CREATE, so what the host made must be looked up first. */
+START_TEST(created_by_another)
+{
+	struct fuse_entry_out e;
+	struct fuse_open_out o;
+
+	to_start(NULL);
+	ck_assert_int_eq(chmod(env.share, 0777), 0);
+	tu_write_file(tu_path(&env, "secret"), "x", 1, 0600);
+	FS->uid = FS->gid = 1000;
+	ck_err(fs_create(FS, TU_ROOT, "secret", O_RDWR | O_CREAT, 0644, &e, &o), ESTALE);
+	ck_ok(fs_create(FS, TU_ROOT, "new", O_RDWR | O_CREAT, 0644, &e, &o));
+	ck_err(fs_create(FS, TU_ROOT, "new", O_RDWR | O_CREAT | O_EXCL, 0644, &e, &o), EEXIST);
+}
+END_TEST
+
 /* Accepted for the sake of old command lines. */
 START_TEST(compatibility)
 {
@@ -407,6 +423,7 @@ TCase *effects_case(void)
 	tcase_add_test(tc, syslog_is_no_stderr);
 	tcase_add_loop_test(tc, compatibility, 0, 2);
 	tcase_add_loop_test(tc, norace, 0, 2);
+	tcase_add_test(tc, created_by_another);
 	tcase_add_test(tc, inherited_socket);
 	tcase_add_loop_test(tc, version_and_help, 0, 2);
 	return tc;

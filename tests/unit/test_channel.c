@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 static int sv[2];
@@ -299,8 +300,40 @@ START_TEST(full_socket_keeps_the_batch)
 }
 END_TEST
 
+/* In a process that is not root and may have few descriptors: too many that nobody has taken. */
+START_TEST(too_many_descriptors_on_their_way)
+{
+	const struct rlimit few = { 64, 64 };
+	struct ipc_msg m;
+	const char *why;
+	int r = 0, sent = 0;
+
+	open_pair();
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	if (geteuid() == 0)
+		ck_assert_int_eq(setresuid(64321, 64321, 64321), 0);
+	while (sent < 1000 && r == 0) {
+		ipc_batch_add(&out, IPC_OPEN | IPC_REPLY, 5, 0, 0, NULL);
+		ck_assert(ipc_batch_fd(&out, 0, false));
+		r = ipc_batch_send(sv[0], &out);
+		sent += r == 0;
+	}
+	ck_assert_int_eq(r, -ETOOMANYREFS);
+	ipc_batch_drop_fds(&out);
+	while (sent--) {
+		ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+		ipc_dgram_end(&in);
+	}
+	ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_W2T, &m, &why), 1);
+	ck_assert_uint_eq(m.nfds, 0);
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_W2T, &m, &why), 0);
+}
+END_TEST
+
 UNIT_MAIN("channel", batch_of_requests_arrives_in_order, descriptors_go_with_their_message,
 	  owned_descriptor_is_closed_after_sending, trim_shortens_the_last_message,
 	  full_batch_refuses_and_an_empty_one_takes_the_largest, each_broken_rule_is_named,
 	  bytes_after_the_last_message_are_refused,	  unexpected_descriptors_are_refused_and_closed, datagram_that_is_too_long_is_refused,
-	  error_reply_is_a_bare_header, full_socket_keeps_the_batch)
+	  error_reply_is_a_bare_header, full_socket_keeps_the_batch, too_many_descriptors_on_their_way)
