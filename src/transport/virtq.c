@@ -53,6 +53,10 @@ struct ring_used {
 
 _Static_assert(sizeof(struct ring_desc) == 16, "wire size");
 
+#ifdef __SANITIZE_THREAD__
+char virtq_guest_order;
+#endif
+
 static inline uint16_t load16(const uint16_t *p)
 {
 	return le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
@@ -420,6 +424,8 @@ static inline enum virtq_status next_head(struct virtq *vq, uint16_t *head)
 	if (vq->seen_avail == vq->next_avail) {
 		uint16_t idx = load16_acquire(&vq->avail->idx);
 
+		GUEST_GAVE();
+
 		if (unlikely((uint16_t)(idx - vq->next_avail) > vq->cfg.size))
 			return broken(vq, "the available index is more than a ring ahead");
 		vq->seen_avail = idx;
@@ -527,6 +533,7 @@ bool virtq_publish(struct virtq *vq)
 	if (vq->next_used == old)
 		return call;
 	vq->published = vq->next_used;
+	GUEST_TAKES();
 	store16_fenced(&vq->used->idx, vq->published);
 	if (vq->record)
 		record_published(vq);

@@ -7,6 +7,19 @@
 
 #include "transport/virtq.h"
 
+/* A guest hands memory from one ring's reply to another ring's request; the order between the two is made by the guest, out of
+ * ThreadSanitizer's sight. What is published happens before what any ring takes afterwards. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+extern char virtq_guest_order;
+#define GUEST_GAVE() __tsan_acquire(&virtq_guest_order)
+#define GUEST_TAKES() __tsan_release(&virtq_guest_order)
+#else
+#define GUEST_GAVE() ((void)0)
+#define GUEST_TAKES() ((void)0)
+#endif
+
 struct ring_desc;
 struct ring_avail;
 struct ring_used;
