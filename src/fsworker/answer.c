@@ -8,11 +8,23 @@
 enum {
 	AS_CALLER = 1, /* the handler sets the ids itself; all others run as the superuser of the jail */
 	SESSION = 2,   /* ends a session: must not count as an operation that runs */
+	ANY_IDS = 4,   /* no ids are looked at on the way: whoever the thread was last will do, and a switch costs a call */
+	LOOKS = 8,     /* so it is on a local file system: see below */
 };
+
+/*
+ * Searching and listing a directory is all that LOOKUP and READDIR need rights for, and for those CAP_DAC_OVERRIDE, which
+ * a thread has whoever it acts for, is enough on a file system that the kernel itself checks. A file server that checks
+ * the ids which it gets (NFS, FUSE) must be asked as the superuser; close_matters tells the two apart. One may be
+ * mounted below a local root, so what was refused is asked again.
+ */
 
 static const uint8_t answer_flags[IPC_OP_END] = {
 	[IPC_SYMLINK] = AS_CALLER, [IPC_MKNOD] = AS_CALLER, [IPC_MKDIR] = AS_CALLER, [IPC_CREATE] = AS_CALLER,
 	[IPC_TMPFILE] = AS_CALLER, [IPC_WRITE] = AS_CALLER, [IPC_INIT] = SESSION,    [IPC_DESTROY] = SESSION,
+	[IPC_FORGET] = ANY_IDS,	   [IPC_CANCEL] = ANY_IDS,  [IPC_RELEASE] = ANY_IDS, [IPC_RELEASEDIR] = ANY_IDS,
+	[IPC_GETATTR] = LOOKS,	   [IPC_STATFS] = LOOKS,    [IPC_LSEEK] = ANY_IDS,   [IPC_READ] = ANY_IDS,
+	[IPC_GETLK] = ANY_IDS,	   [IPC_FLUSH] = ANY_IDS,   [IPC_LOOKUP] = LOOKS,    [IPC_READDIR] = LOOKS,
 };
 
 struct answer_row {
@@ -34,15 +46,20 @@ static int run(struct req *r, const struct answer_row *row)
 {
 	uint8_t flags = answer_flags[r->type];
 	bool counted = !r->pooled && !(flags & SESSION);
-	int result = flags & AS_CALLER ? 0 : creds_root();
+	bool as_is = flags & (AS_CALLER | ANY_IDS) || (flags & LOOKS && !r->w->close_matters);
+	int result = as_is ? 0 : creds_root();
 
 	if (unlikely(result < 0)) {
 		log_limited(LOG_LVL_ERR, "cannot return to the ids of the superuser: %d", -result);
 		return -EIO;
 	}
-	if (counted)
+	if (counted) {
 		session_op_begin(r->link);
+		r->session = atomic_load_explicit(&r->w->session, memory_order_relaxed);
+	}
 	result = row->answer(r);
+	if (unlikely(result == -EACCES) && flags & LOOKS && creds_root() == 0)
+		result = row->answer(r);
 	if (counted)
 		session_op_end(r->link);
 	return result;

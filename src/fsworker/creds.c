@@ -81,11 +81,12 @@ int creds_thread_init(int proc_fd)
 {
 	int r;
 
+	/* Zeros would say that all is set already. */
+	have.uid = have.gid = have.has_sup_gid = have.umask = ID_NONE;
 	if (unshare(CLONE_FS) < 0 || fchdir(proc_fd) < 0)
 		return -errno;
 	umask(0);
 	have.umask = 0;
-	have.uid = have.gid = ID_NONE;
 	r = set_groups(0, 0);
 	if (r == 0)
 		r = set_ids(0, 0);

@@ -66,6 +66,7 @@ struct fsworker {
 	struct link *links;
 	pthread_mutex_t session_lock;     /* held while a session ends; before any link's busy */
 	atomic_bool session_ending;       /* operations that start now wait for session_lock */
+	_Atomic uint64_t session;         /* counts them; changed under session_lock */
 };
 
 /* One request while it is served. */
@@ -78,6 +79,7 @@ struct req {
 	uint64_t tag;
 	uint32_t tail_len;
 	uint16_t type;
+	uint64_t session; /* that it was asked in */
 	bool pooled;    /* this is a thread of the pool */
 	bool may_block; /* nobody else waits for this thread, or there is no pool */
 };
@@ -123,6 +125,8 @@ void pool_free(struct pool *p);
 void session_op_begin(struct link *l);
 void session_op_end(struct link *l);
 void session_wipe(struct fsworker *w);
+bool session_hold(struct req *r) NODISCARD;
+void session_release(struct req *r);
 
 /* op_lookup.c, for the other families */
 struct name;
@@ -142,6 +146,7 @@ struct lock_table *locks_new(uint32_t max_owners);
 void locks_free(struct lock_table *t);
 void locks_end_session(struct lock_table *t);
 void locks_drop_owner(struct lock_table *t, uint64_t nodeid, uint64_t owner);
+void locks_drop_handle(struct lock_table *t, uint64_t nodeid, uint64_t fh);
 
 /* Is this request to be answered with "not supported" by configuration? */
 static inline bool cfg_has(const struct fsworker *w, uint32_t flag)

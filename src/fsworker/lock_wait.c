@@ -26,7 +26,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t gone;
 	struct lock_wait *first;
-	uint32_t count; /* threads, those included that have left the list */
+	_Atomic uint32_t count; /* threads, those included that have left the list; changed under the lock */
 } waits = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER };
 
 static void on_signal(int sig)
@@ -222,9 +222,12 @@ void lock_wait_cancel_link(const struct link *l)
 	pthread_mutex_unlock(&waits.lock);
 }
 
-/* lock_wait_cancel_handle() - The open file through which it was asked for is closed */
+/* lock_wait_cancel_handle() - The open file through which it was asked for is closed, and its number is invalid already */
 void lock_wait_cancel_handle(const struct handle_table *t, uint32_t index)
 {
+	/* RELEASE is frequent, waits are not. One that starts at this moment is missed here as it would be below. */
+	if (likely(atomic_load(&waits.count) == 0))
+		return;
 	pthread_mutex_lock(&waits.lock);
 	for (struct lock_wait *w = waits.first; w; w = w->next)
 		if (w->handle.t == t && w->handle.index == index)

@@ -81,8 +81,6 @@ int main(int argc, char **argv)
 		return ROLE_EXIT_FAIL;
 	}
 	log_to_fd(ROLE_FD_LOG);
-	/* One heap: the busy paths do not use it, and one for each thread is memory for nothing. */
-	mallopt(M_ARENA_MAX, 1);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an errno for the guest */
 	receive_config(&d, &m, &cfg);
@@ -91,6 +89,7 @@ int main(int argc, char **argv)
 	slots = map_memory(ipc_take_fd(&d, &m, FD_INODES), cfg.inode_slots * sizeof(struct inode_slot), "inode table");
 	w.bulk = map_memory(ipc_take_fd(&d, &m, FD_BULK), cfg.nlinks * IPC_BULK_LINK, "bulk area");
 	params.source_fd = m.fds[FD_SOURCE];
+	params.propagate = cfg.flags & CFG_PROPAGATE;
 	next = FD_MNTNS_OR_LINKS;
 	if (cfg.has_mntns)
 		params.mntns_fd = m.fds[next++];
@@ -98,6 +97,9 @@ int main(int argc, char **argv)
 		links[i].fd = ipc_take_fd(&d, &m, next + i);
 	if (sandbox_enter(&policy_fsworker, &params, &jail) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return ROLE_EXIT_FAIL;
+	/* One heap: the busy paths do not use it, and one for each thread is memory for nothing. After the sandbox, which sets a
+	 * number of its own. */
+	mallopt(M_ARENA_MAX, 1);
 	ipc_dgram_end(&d);
 	w.root_fd = jail.root_fd;
 	w.proc_fd = jail.proc_fd;

@@ -136,6 +136,9 @@ int answer_setattr(struct req *r)
 		err = -EINVAL;
 	if (err == 0 && q->valid & IPC_SET_FH)
 		err = handle_get_of(&r->w->handles, q->fh, HANDLE_ANY, q->nodeid, &h);
+	/* As for OPEN: a lease. There is none on a file that is open for writing. */
+	if (err == 0 && q->valid & IPC_SET_SIZE && !r->may_block && !(h.t && handle_writes(h.h)))
+		return ANSWER_POOL;
 	if (err == 0 && q->valid & IPC_SET_SIZE)
 		err = change_size(q, &u, &h);
 	if (err == 0 && q->valid & (IPC_SET_UID | IPC_SET_GID))

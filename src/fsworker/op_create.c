@@ -147,7 +147,10 @@ static int open_existing(struct req *r, const struct inode_use *parent, const st
 	err = creds_fsetid(!kill);
 	if (err < 0)
 		return err;
-	c->fd = resolve_reopen(r->w->proc_fd, c->path_fd, st.stx_mode, c->flags);
+	c->fd = resolve_reopen(r->w->proc_fd, c->path_fd, st.stx_mode, c->flags | O_NONBLOCK);
+	/* A lease: the OPEN that follows can wait elsewhere. */
+	if (c->fd == -EAGAIN)
+		return -ESTALE;
 	return c->fd < 0 ? c->fd : 0;
 }
 
@@ -164,9 +167,10 @@ static int create_or_open(struct req *r, const struct ipc_create_req *q, const s
 		}
 		if (c->fd != -EEXIST || q->flags & O_EXCL)
 			return c->fd;
-		/* What is opened below by its name need not be what was in the way here. Who does not want that (-o norace)
-		 * gets ESTALE: the guest's kernel then looks the name up and opens what it has found. */
-		if (cfg_has(r->w, CFG_NORACE))
+		/* The guest's kernel takes what CREATE answers for new and checks no permission, so whoever is not its
+		 * superuser would get any file that was made here since its LOOKUP. And what is opened below by its name need not
+		 * be what was in the way (-o norace). ESTALE: its kernel looks the name up, checks and opens what it finds. */
+		if (cfg_has(r->w, CFG_NORACE) || q->cred.uid != 0)
 			return -ESTALE;
 		err = open_existing(r, parent, name, q->kill_suidgid, c);
 		if (err != -ENOENT)

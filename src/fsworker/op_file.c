@@ -34,16 +34,14 @@
  */
 int open_flags(const struct fsworker *w, uint32_t asked, uint32_t *flags)
 {
-	uint32_t f = asked & (O_ACCMODE | O_APPEND | O_TRUNC | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME);
+	/* Not O_APPEND: the guest may switch it off and on again (fcntl F_SETFL) without a word, so each write tells. */
+	uint32_t f = asked & (O_ACCMODE | O_TRUNC | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME);
 
 	if ((f & O_ACCMODE) == O_ACCMODE)
 		return -EINVAL;
-	/* With a write-back cache the guest's kernel knows where the end is, and it reads what it will write partly. */
-	if (cfg_has(w, CFG_WRITEBACK)) {
-		f &= ~(uint32_t)O_APPEND;
-		if ((f & O_ACCMODE) == O_WRONLY)
-			f = (f & ~(uint32_t)O_ACCMODE) | O_RDWR;
-	}
+	/* With a write-back cache the guest's kernel reads what it will write partly. */
+	if (cfg_has(w, CFG_WRITEBACK) && (f & O_ACCMODE) == O_WRONLY)
+		f = (f & ~(uint32_t)O_ACCMODE) | O_RDWR;
 	*flags = f | O_LARGEFILE;
 	return 0;
 }
@@ -70,12 +68,19 @@ int answer_open(struct req *r)
 		err = handle_reserve(&r->w->handles, r->link->index, false, &index);
 	if (err < 0)
 		return err;
-	fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), flags);
+	/* A lease of somebody on the host may be waited for, by default up to 45 seconds. */
+	fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), r->may_block ? flags : flags | O_NONBLOCK);
 	if (fd < 0) {
 		handle_unreserve(&r->w->handles, index);
-		return fd;
+		return fd == -EAGAIN && !r->may_block ? ANSWER_POOL : fd;
+	}
+	if (!session_hold(r)) {
+		close(fd);
+		handle_unreserve(&r->w->handles, index);
+		return -ESTALE;
 	}
 	fh = handle_publish(&r->w->handles, index, fd, flags, q->nodeid, inode_slot(&u)->dev, grant);
+	session_release(r);
 	rep = reply_add(r, 0, NULL);
 	rep->fh = fh;
 	rep->mode = inode_mode(&u);
@@ -171,7 +176,7 @@ int answer_write(struct req *r)
 		err = creds_fsetid(!(q->flags & IPC_WRITE_KILL_SUIDGID));
 	if (err < 0)
 		return err;
-	n = pwritev2(h.h->fd, &iov, 1, (off_t)q->offset, 0);
+	n = pwritev2(h.h->fd, &iov, 1, (off_t)q->offset, q->flags & IPC_WRITE_APPEND ? RWF_APPEND : 0);
 	if (n < 0)
 		return -errno;
 	rep = reply_add(r, 0, NULL);
@@ -264,6 +269,7 @@ int answer_release(struct req *r)
 		flock(h.h->fd, LOCK_UN);
 	if (q->lock_owner)
 		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
+	locks_drop_handle(r->w->locks, q->nodeid, q->fh);
 	err = reply_empty(r);
 	/* The guest does not wait for close(). */
 	out_hold(r->out, h.index);

@@ -13,13 +13,19 @@
 #include "common/log.h"
 
 #include <sys/file.h>
+#include <time.h>
 
 #define BUCKETS 1024u
+#define UPGRADE_TRIES 10
+#define UPGRADE_PAUSE_NS 1000000
 
 struct lock_owner {
 	struct lock_owner *next; /* in its bucket */
 	uint64_t nodeid, owner;
-	int fd;
+	uint64_t fh;             /* handle through which it first locked */
+	bool mixed;              /* it has locked through another one, too */
+	bool reads;              /* fd is open for reading only: enough for shared locks */
+	int fd;                  /* changes only while nobody else uses the owner */
 	uint32_t refs;           /* operations that use it; closed when there are none and it is out of the table */
 	bool listed;
 	uint32_t pid;            /* the guest's, for GETLK */
@@ -58,6 +64,14 @@ static struct lock_owner *find(struct lock_table *t, uint64_t nodeid, uint64_t o
 	return o;
 }
 
+/* End all its locks. */
+static void unlock_all(const struct lock_owner *o)
+{
+	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(o->fd, F_OFD_SETLK, &all);
+}
+
 /* Take it out of the table; with the lock held. */
 static void unlist(struct lock_table *t, struct lock_owner *o)
 {
@@ -66,6 +80,8 @@ static void unlist(struct lock_table *t, struct lock_owner *o)
 	while (*at != o)
 		at = &(*at)->next;
 	*at = o->next;
+	/* Not only when it is closed: who asks for a lock from now on makes another owner, which this one would refuse. */
+	unlock_all(o);
 	o->listed = false;
 	atomic_fetch_sub(&t->count, 1);
 }
@@ -110,7 +126,19 @@ static struct lock_owner *owner_get(struct lock_table *t, uint64_t nodeid, uint6
 	return o;
 }
 
-static int owner_open(struct req *r, uint64_t nodeid)
+/* Can what a description has locked be asked for (Linux 6.6)? Only then can its locks be moved to another one. */
+static bool tells_own_locks(int fd)
+{
+	struct flock any = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &any) == 0;
+}
+
+/*
+ * A file that is open for writing cannot be executed on the host, and loses its leases there, so a handle that only
+ * reads, whose locks are shared ones, gets a description that only reads.
+ */
+static int owner_open(struct req *r, uint64_t nodeid, bool *reads)
 {
 	AUTO_INODE u = { 0 };
 	int fd, err = inode_get(&r->w->inodes, nodeid, &u);
@@ -119,22 +147,84 @@ static int owner_open(struct req *r, uint64_t nodeid)
 		return err;
 	if (!S_ISREG(inode_mode(&u)))
 		return -EBADF;
-	/* A lock for writing wants a descriptor for writing, which a read-only share or a running program does not give. */
-	fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), O_RDWR);
-	if (fd < 0)
+	if (*reads) {
 		fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), O_RDONLY);
+		if (fd < 0 || tells_own_locks(fd))
+			return fd;
+		close(fd);
+	}
+	*reads = false;
+	fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), O_RDWR);
+	if (fd < 0) {
+		*reads = true;
+		fd = resolve_reopen(r->w->proc_fd, u.fd, inode_mode(&u), O_RDONLY);
+	}
 	return fd;
 }
 
+/* Lock with `to` what `from` has locked: shared locks, so both may have them for the moment. */
+static int copy_locks(int from, int to)
+{
+	struct flock f = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	while (fcntl(from, F_OFD_GETLK, &f) == 0) {
+		struct flock mine = f;
+		bool to_end = f.l_len == 0;
+		off_t next = f.l_start + f.l_len;
+
+		if (f.l_type == F_UNLCK)
+			return 0;
+		mine.l_pid = 0;
+		if (fcntl(to, F_OFD_SETLK, &mine) < 0)
+			return -errno;
+		if (to_end)
+			return 0;
+		f = (struct flock){ .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = next };
+	}
+	return -errno;
+}
+
+/* An owner that only reads wants to lock for writing: give it another description. Its user calls, with a reference. */
+static int owner_to_write(struct req *r, struct lock_owner *o)
+{
+	struct lock_table *t = r->w->locks;
+	bool reads = false;
+	int err = -ENOLCK, fd = owner_open(r, o->nodeid, &reads);
+
+	if (fd < 0)
+		return fd;
+	/* The other users are calls that end soon, or wait for a shared lock that another thread of this owner wants. */
+	for (int i = 0; i < UPGRADE_TRIES && !reads && err == -ENOLCK; i++) {
+		if (i)
+			nanosleep(&(struct timespec){ .tv_nsec = UPGRADE_PAUSE_NS }, NULL);
+		pthread_mutex_lock(&t->lock);
+		if (!o->reads) {
+			err = 0;
+		} else if (o->refs == 1) {
+			err = copy_locks(o->fd, fd);
+			if (err == 0) {
+				int old = o->fd;
+
+				o->fd = fd;
+				o->reads = false;
+				fd = old;
+			}
+		}
+		pthread_mutex_unlock(&t->lock);
+	}
+	close(fd);
+	return reads ? -EBADF : err;
+}
+
 /* The owner of a lock that is to be taken, made if need be. */
-static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, struct lock_owner **out)
+static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, bool reads, struct lock_owner **out)
 {
 	struct lock_table *t = r->w->locks;
 	struct lock_owner *fresh = NULL, *o = owner_get(t, q->nodeid, q->owner);
 	int fd;
 
 	if (!o) {
-		fd = owner_open(r, q->nodeid);
+		fd = owner_open(r, q->nodeid, &reads);
 		if (fd < 0)
 			return fd == -ENFILE ? -ENOLCK : fd;
 		fresh = calloc(1, sizeof(*fresh));
@@ -142,7 +232,7 @@ static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, struc
 			close(fd);
 			return -ENOLCK;
 		}
-		*fresh = (struct lock_owner){ .nodeid = q->nodeid, .owner = q->owner, .fd = fd };
+		*fresh = (struct lock_owner){ .nodeid = q->nodeid, .owner = q->owner, .fh = q->fh, .reads = reads, .fd = fd };
 	}
 	pthread_mutex_lock(&t->lock);
 	if (!o) {
@@ -159,8 +249,10 @@ static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, struc
 			atomic_fetch_add(&t->count, 1);
 		}
 	}
-	if (o)
+	if (o) {
 		o->pid = q->pid;
+		o->mixed |= o->fh != q->fh;
+	}
 	pthread_mutex_unlock(&t->lock);
 	owner_free(fresh);
 	*out = o;
@@ -178,7 +270,6 @@ static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, struc
  */
 void locks_drop_owner(struct lock_table *t, uint64_t nodeid, uint64_t owner)
 {
-	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
 	struct lock_owner *o;
 	bool last = false;
 
@@ -190,18 +281,49 @@ void locks_drop_owner(struct lock_table *t, uint64_t nodeid, uint64_t owner)
 		unlist(t, o);
 		last = true;
 	} else if (o) {
-		fcntl(o->fd, F_OFD_SETLK, &all);
+		unlock_all(o);
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (last)
 		owner_free(o);
 }
 
+/*
+ * locks_drop_handle() - An open file has ended: so do the locks whose owner it was
+ *
+ * For an OFD lock of a process in the guest its kernel names the open file as the owner, which no FLUSH and no
+ * RELEASE does. Processes, as owners of POSIX locks, have closed and flushed before RELEASE; who has locked through
+ * several handles is such a process, and may have others open still.
+ */
+void locks_drop_handle(struct lock_table *t, uint64_t nodeid, uint64_t fh)
+{
+	struct lock_owner *next, *gone = NULL;
+
+	if (likely(atomic_load_explicit(&t->count, memory_order_relaxed) == 0))
+		return;
+	pthread_mutex_lock(&t->lock);
+	for (struct lock_owner *o = *bucket_of(t, nodeid); o; o = next) {
+		next = o->next;
+		if (o->nodeid != nodeid || o->fh != fh || o->mixed)
+			continue;
+		if (o->refs) {
+			unlock_all(o);
+		} else {
+			unlist(t, o);
+			o->next = gone;
+			gone = o;
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	for (; gone; gone = next) {
+		next = gone->next;
+		owner_free(gone);
+	}
+}
+
 /* locks_end_session() - Call back all who wait, drop all record locks. Those of handles go with their handles. */
 void locks_end_session(struct lock_table *t)
 {
-	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
 	lock_wait_cancel_all(t);
 	pthread_mutex_lock(&t->lock);
 	for (uint32_t b = 0; b < BUCKETS; b++) {
@@ -209,9 +331,7 @@ void locks_end_session(struct lock_table *t)
 			struct lock_owner *o = t->buckets[b];
 
 			unlist(t, o);
-			if (o->refs)
-				fcntl(o->fd, F_OFD_SETLK, &all);
-			else
+			if (o->refs == 0)
 				owner_free(o);
 		}
 	}
@@ -361,11 +481,13 @@ static int set_record(struct req *r, const struct ipc_setlk_req *q, struct handl
 		if (!o)
 			return reply_empty(r);
 	} else {
-		err = owner_get_or_make(r, q, &o);
+		err = owner_get_or_make(r, q, !handle_writes(h->h), &o);
 		if (err < 0)
 			return err;
 	}
-	if (fcntl(o->fd, F_OFD_SETLK, range) < 0)
+	if (q->type == F_WRLCK && o->reads)
+		err = owner_to_write(r, o);
+	if (err == 0 && fcntl(o->fd, F_OFD_SETLK, range) < 0)
 		err = errno == EACCES ? -EAGAIN : -errno;
 	if (err == -EAGAIN && q->wait && q->type != F_UNLCK) {
 		err = wait_for(r, h, o, 0, range);

@@ -1,9 +1,13 @@
 /* out.c - answers: gathered in a batch, sent as one datagram, and what may only happen after that. */
 #include "fsworker/fsworker.h"
 
+#include "common/log.h"
+#include "ipc/roles.h"
+
 #include <time.h>
 
 #define SEND_RETRY_NS 1000000
+#define SEND_RETRIES 5000u /* five seconds: a kernel that has no memory for so long will not have it soon */
 
 /* out_init() - Answers to one link. @fd is borrowed. */
 void out_init(struct out *o, int fd, struct handle_table *handles)
@@ -15,24 +19,45 @@ void out_init(struct out *o, int fd, struct handle_table *handles)
 	o->batch.used = o->batch.count = o->batch.nfds = 0;
 }
 
+/*
+ * Descriptors on their way are counted for the real user, who is root in the fsworker of every guest: one transport
+ * that never reads uses up what all have. An answer may come without its descriptor (messages.def), and the
+ * transport then sends what it reads and writes here, so nobody waits for a stranger.
+ */
+static int send_batch(struct out *o)
+{
+	uint32_t retries = 0;
+	int r;
+
+	for (;;) {
+		r = ipc_batch_send(o->fd, &o->batch);
+		if (r == -ETOOMANYREFS && o->batch.nfds) {
+			log_limited(LOG_LVL_WARN, "too many descriptors of this user are on their way: contents are forwarded");
+			ipc_batch_drop_fds(&o->batch);
+		} else if (r == -EAGAIN && retries++ < SEND_RETRIES) {
+			nanosleep(&(struct timespec){ .tv_nsec = SEND_RETRY_NS }, NULL);
+		} else {
+			return r;
+		}
+	}
+}
+
 /* out_flush() - Send what waits, then close what was only kept open for that */
 void out_flush(struct out *o)
 {
 	int r = 0;
 
-	while (o->batch.used) {
-		if (o->broken) {
-			ipc_batch_reset(&o->batch);
-			break;
-		}
-		r = ipc_batch_send(o->fd, &o->batch);
-		if (r != -EAGAIN)
-			break;
-		/* The kernel has too many descriptors on their way to somebody; they will arrive. */
-		nanosleep(&(struct timespec){ .tv_nsec = SEND_RETRY_NS }, NULL);
-	}
-	if (r < 0)
+	if (o->broken)
+		ipc_batch_reset(&o->batch);
+	else if (o->batch.used)
+		r = send_batch(o);
+	if (r == -EPIPE || r == -ECONNRESET) {
 		o->broken = true;
+	} else if (r < 0) {
+		/* A guest would wait for ever for an answer that was lost. */
+		log_err("cannot send answers to the transport: %d", -r);
+		_exit(ROLE_EXIT_FAIL);
+	}
 	for (uint32_t i = 0; i < o->nheld; i++)
 		handle_put_index(o->handles, o->held[i]);
 	o->nheld = 0;

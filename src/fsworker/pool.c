@@ -7,15 +7,16 @@
 #include "fsworker/fsworker.h"
 
 #include "common/log.h"
+#include "ipc/roles.h"
 
 #define POOL_JOBS 1024u     /* that may wait; then the links' threads do the work themselves */
-#define POOL_BODY_MAX 64u
+#define POOL_BODY_MAX 96u
 #define POOL_STACK (256u * 1024)
 
 struct job {
 	struct job *next;
 	struct link *link; /* with a reference */
-	uint64_t tag;
+	uint64_t tag, session;
 	uint16_t type;
 	uint64_t body[POOL_BODY_MAX / 8];
 };
@@ -69,6 +70,7 @@ static void job_run(struct pool *p, const struct job *j, struct out *o)
 		.out = o,
 		.body = j->body,
 		.tag = j->tag,
+		.session = j->session,
 		.type = j->type,
 		.pooled = true,
 		.may_block = true,
@@ -86,9 +88,11 @@ static void *pool_thread(void *arg)
 	struct pool *p = self->p;
 	int r = creds_thread_init(p->w->proc_fd);
 
-	/* What needs ids that cannot be had will be answered with an error. */
-	if (r < 0)
-		log_err("a thread of the pool cannot set its ids: %d", -r);
+	/* Without a directory and umask of its own it would change those of others. */
+	if (r < 0) {
+		log_err("a thread of the pool cannot start: %d", -r);
+		_exit(ROLE_EXIT_FAIL);
+	}
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
 		struct job *j = p->first;
@@ -160,6 +164,7 @@ bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len)
 		j->next = NULL;
 		j->link = r->link;
 		j->tag = r->tag;
+		j->session = r->session;
 		j->type = r->type;
 		memcpy(j->body, r->body, body_len);
 		link_get(r->link);

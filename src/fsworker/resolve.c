@@ -1,9 +1,7 @@
 /* resolve.c - see resolve.h. */
 #include "fsworker/resolve.h"
 
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 /* fd_name_of() - a descriptor's name below /proc/self/fd */
 struct fd_name fd_name_of(int fd)
@@ -31,21 +29,20 @@ static int open_result(long fd)
 	return errno == EMFILE ? -ENFILE : -errno;
 }
 
-static int open_beneath(int dirfd, const char *name, uint64_t flags, uint32_t mode)
+/*
+ * One step into a directory. The name is one checked component and no link is followed, so the kernel cannot leave
+ * the directory: openat2() with RESOLVE_BENEATH would add nothing, but a lock of the whole host (against renames) and
+ * EXDEV for a name that is renamed at this moment.
+ */
+static int open_entry(int dirfd, const char *name, uint32_t flags, uint32_t mode)
 {
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-
-	return open_result(syscall(SYS_openat2, dirfd, name, &how, sizeof(how)));
+	return open_result(openat(dirfd, name, (int)(flags | O_NOFOLLOW | O_CLOEXEC), (mode_t)mode));
 }
 
 /* resolve_child() - O_PATH descriptor of an entry, whatever it is; a symbolic link is itself. Or -errno. */
 int resolve_child(int dirfd, const struct name *name)
 {
-	return open_beneath(dirfd, name->s, O_PATH | O_NOFOLLOW, 0);
+	return open_entry(dirfd, name->s, O_PATH, 0);
 }
 
 /*
@@ -64,13 +61,13 @@ int resolve_parent(int dirfd)
 /* resolve_create() - Make a regular file that was not there before, and open it. Descriptor or -errno. */
 int resolve_create(int dirfd, const struct name *name, uint32_t flags, uint32_t mode)
 {
-	return open_beneath(dirfd, name->s, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY, mode & 07777);
+	return open_entry(dirfd, name->s, flags | O_CREAT | O_EXCL | O_NOCTTY, mode & 07777);
 }
 
 /* resolve_tmpfile() - Make a regular file without a name, and open it. Descriptor or -errno. */
 int resolve_tmpfile(int dirfd, uint32_t flags, uint32_t mode)
 {
-	return open_beneath(dirfd, ".", flags | O_TMPFILE | O_NOCTTY, mode & 07777);
+	return open_entry(dirfd, ".", flags | O_TMPFILE | O_NOCTTY, mode & 07777);
 }
 
 /*

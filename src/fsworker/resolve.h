@@ -1,4 +1,4 @@
-/* resolve.h - from names and descriptors to descriptors: the only callers of openat() and openat2().
+/* resolve.h - from names and descriptors to descriptors: the only callers of openat().
  *
  * Role: fsworker. Every walk starts at a descriptor and takes one component; no symbolic link is ever followed
  * for a guest. Only regular files and directories are opened; of everything else there is at most an O_PATH

@@ -3,7 +3,8 @@
  * Operations of other links may be under way. Each holds its link's `busy` while it runs, which costs nothing
  * as long as nobody else wants it. Who ends a session sets session_ending, takes and releases every busy once,
  * and then knows that nothing runs that began before; what begins now waits on session_lock. Requests in the
- * pool and waits for locks go on: they hold references, add nothing to the tables, and end on their own.
+ * pool and waits for locks go on: they hold references and end on their own. What they add to a table they
+ * add between session_hold() and session_release(), which fails when their session is over.
  */
 #include "fsworker/fsworker.h"
 
@@ -25,6 +26,25 @@ void session_op_end(struct link *l)
 	pthread_mutex_unlock(&l->busy);
 }
 
+/* session_hold() - On a thread of the pool: keep the request's session from ending. False when it has ended. */
+bool session_hold(struct req *r)
+{
+	if (!r->pooled)
+		return true;
+	pthread_mutex_lock(&r->w->session_lock);
+	if (atomic_load(&r->w->session) == r->session)
+		return true;
+	pthread_mutex_unlock(&r->w->session_lock);
+	return false;
+}
+
+/* session_release() - End what session_hold() began. */
+void session_release(struct req *r)
+{
+	if (r->pooled)
+		pthread_mutex_unlock(&r->w->session_lock);
+}
+
 /* session_wipe() - Drop all nodeids, handles and locks. The caller is in no operation. */
 void session_wipe(struct fsworker *w)
 {
@@ -34,6 +54,7 @@ void session_wipe(struct fsworker *w)
 		pthread_mutex_lock(&w->links[i].busy);
 		pthread_mutex_unlock(&w->links[i].busy);
 	}
+	atomic_fetch_add(&w->session, 1);
 	locks_end_session(w->locks);
 	handle_revoke_all(&w->handles);
 	inode_forget_all(&w->inodes);

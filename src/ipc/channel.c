@@ -187,6 +187,21 @@ bool ipc_batch_fd(struct ipc_batch *b, int fd, bool close_after)
 	return true;
 }
 
+/* ipc_batch_drop_fds() - see channel.h. */
+void ipc_batch_drop_fds(struct ipc_batch *b)
+{
+	for (uint32_t pos = 0; pos < b->used;) {
+		struct ipc_hdr *h = (struct ipc_hdr *)((char *)b->buf + pos);
+
+		h->nfds = 0;
+		pos += ALIGN_UP(h->size, 8u);
+	}
+	for (uint32_t i = 0; i < b->nfds; i++)
+		if (b->fd_close[i])
+			close_fd(&b->fds[i]);
+	b->nfds = 0;
+}
+
 /* ipc_batch_send() - see channel.h. */
 int ipc_batch_send(int fd, struct ipc_batch *b)
 {
@@ -216,8 +231,10 @@ int ipc_batch_send(int fd, struct ipc_batch *b)
 	do {
 		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS))
+	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
 		return -EAGAIN;
+	if (n < 0 && errno == ETOOMANYREFS)
+		return -ETOOMANYREFS;
 	int r = n < 0 ? -errno : 0;
 
 	ipc_batch_reset(b);

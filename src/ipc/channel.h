@@ -64,9 +64,15 @@ uint32_t ipc_batch_room(const struct ipc_batch *b, uint16_t type);
 bool ipc_batch_fd(struct ipc_batch *b, int fd, bool close_after);
 
 /* ipc_batch_send() - send what is waiting as one datagram and reset the batch.
- * Return: 0; -EAGAIN when the socket is full and non-blocking (the batch is kept: try again when it is
- * writable); another -errno when the channel is gone (the batch is reset). */
+ * Return: 0; -EAGAIN when the socket is full and non-blocking, or the kernel has no memory (the batch is kept: try
+ * again when it is writable); -ETOOMANYREFS when too many descriptors are on their way in sockets (the batch is
+ * kept; the kernel counts them by the sender's real user id, so who does not take them may be anybody); another
+ * -errno when the channel is gone (the batch is reset). */
 int ipc_batch_send(int fd, struct ipc_batch *b) NODISCARD;
+
+/* ipc_batch_drop_fds() - the messages that wait travel without their descriptors. Only for messages that the table
+ * allows to have none. */
+void ipc_batch_drop_fds(struct ipc_batch *b);
 
 /* ipc_recv() - receive one datagram. Descriptors are close-on-exec.
  * @flags: 0 or MSG_DONTWAIT.

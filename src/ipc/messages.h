@@ -346,6 +346,7 @@ struct ipc_write_req {
 #define IPC_WRITE_KILL_SUIDGID 1u /* the writer lacks CAP_FSETID */
 #define IPC_WRITE_CACHE 2u        /* written back from the guest's page cache: no writer is known */
 #define IPC_WRITE_AS_CALLER 4u    /* cred is the writer's: use it (reserved blocks, quota) */
+#define IPC_WRITE_APPEND 8u       /* at the end of the file, wherever offset is */
 struct ipc_write_rep {
 	uint64_t size; /* bytes written */
 };
@@ -515,6 +516,7 @@ enum cache_mode { CACHE_NONE, CACHE_AUTO, CACHE_ALWAYS };
 #define CFG_NORACE 0x040u
 #define CFG_HAS_TAG 0x080u
 #define CFG_CONNECTED 0x100u /* the socket is a connection already, not a listening socket */
+#define CFG_PROPAGATE 0x200u /* what the host mounts later below the share comes in */
 
 /* Descriptors: [0] the listening (or connected) vhost-user socket, [1] bulk area memfd, then one link per ring. */
 struct ipc_config_transport {

@@ -175,6 +175,7 @@ static int make_flags(struct config *c, const struct options *o)
 		{ SET_XATTR, CFG_XATTR, false },	    { SET_FLOCK, CFG_FLOCK, false },
 		{ SET_POSIX_LOCK, CFG_POSIX_LOCK, true },   { SET_READDIRPLUS, CFG_READDIRPLUS, true },
 		{ SET_WRITEBACK, CFG_WRITEBACK, false },    { SET_NORACE, CFG_NORACE, false },
+		{ SET_PROPAGATE_MOUNTS, CFG_PROPAGATE, false },
 	};
 	static const struct word paths[] = { { "direct", 0 }, { "forwarded", CFG_FORWARDED } };
 	unsigned int path = 0;

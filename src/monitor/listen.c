@@ -95,8 +95,12 @@ static int remove_stale(const char *path, const struct sockaddr_un *addr)
 {
 	struct stat st;
 
-	if (lstat(path, &st) < 0 && errno == ENOENT)
-		return 0;
+	if (lstat(path, &st) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		log_err("--socket-path: cannot look at '%s': %s: check the directory", path, strerror(errno));
+		return EXIT_FAILURE;
+	}
 	if (!S_ISSOCK(st.st_mode)) {
 		log_err("--socket-path: '%s' exists and is not a socket: remove it or choose another path", path);
 		return EXIT_FAILURE;

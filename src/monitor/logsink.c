@@ -158,6 +158,20 @@ static void take_record(struct child *c, const char *buf, size_t len)
 }
 
 /**
+ * logsink_over_rate() - has the child said all that it may in this second?
+ *
+ * What it goes on to say then waits in its socket, and in the end it waits itself: reading it only to leave it out would
+ * be work for the monitor without end.
+ */
+bool logsink_over_rate(const struct child *c)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec == c->log_second && c->log_used >= records_per_s();
+}
+
+/**
  * logsink_drain() - write out what the child has said.
  * @most: records at a time, so that a child that never stops does not stop the monitor.
  */

@@ -49,6 +49,7 @@ struct monitor {
 	int signal_fd;
 	uint32_t flags;          /* cfg->flags and CFG_CONNECTED */
 	uint32_t max_open_files;
+	uint64_t nofile_lowered; /* the descriptor limit, where fs.file-max keeps it below the hard limit; else 0 */
 	struct child child[ROLE_COUNT];
 	bool stop;        /* end the daemon */
 	int exit_status;
@@ -84,6 +85,7 @@ void answer_child(struct monitor *m, struct child *c);
 void logsink_start(bool to_syslog);
 void logsink_own(enum log_level level, const char *text, size_t len);
 void logsink_drain(struct child *c, unsigned int most);
+bool logsink_over_rate(const struct child *c) NODISCARD;
 
 /* supervise.c */
 void supervise_run(struct monitor *m);

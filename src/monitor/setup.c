@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
+#define FILE_MAX_RESERVE 16384u /* open files of the whole host that one guest cannot have */
+
 /* 0, 1 and 2 must be something, or the next descriptor would become stderr. */
 static int open_standard(void)
 {
@@ -17,6 +19,31 @@ static int open_standard(void)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return EXIT_FAILURE;
 	return 0;
+}
+
+/* How many files the whole host may have open; UINT64_MAX when it does not tell. */
+static uint64_t host_file_max(void)
+{
+	char text[32] = "";
+	AUTO_FD fd = open("/proc/sys/fs/file-max", O_RDONLY | O_CLOEXEC);
+	uint64_t max = 0;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return UINT64_MAX;
+	for (const char *p = text; *p >= '0' && *p <= '9'; p++)
+		max = max > UINT64_MAX / 10 - 1 ? UINT64_MAX / 10 - 1 : max * 10 + (uint64_t)(*p - '0');
+	return max ? max : UINT64_MAX;
+}
+
+/* The hard limit, but not all that the host has: a guest that opens whatever it can must leave something to others. */
+static rlim_t default_limit(struct monitor *m, rlim_t hard)
+{
+	uint64_t max = host_file_max();
+
+	if (max <= FILE_MAX_RESERVE || hard <= max - FILE_MAX_RESERVE)
+		return hard;
+	m->nofile_lowered = max - FILE_MAX_RESERVE;
+	return (rlim_t)m->nofile_lowered;
 }
 
 /* How many descriptors a process may have, and how many of them the guest's open files. */
@@ -28,7 +55,7 @@ static int set_limits(struct monitor *m)
 	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return EXIT_FAILURE;
 	if (cfg->raise_nofile) {
-		rlim_t want = cfg->rlimit_nofile ? cfg->rlimit_nofile : lim.rlim_max;
+		rlim_t want = cfg->rlimit_nofile ? cfg->rlimit_nofile : default_limit(m, lim.rlim_max);
 
 		lim.rlim_cur = want;
 		if (want > lim.rlim_max)
@@ -157,5 +184,8 @@ int setup_all(struct monitor *m, const struct config *cfg)
 		return r;
 	log_level_limit = cfg->log_level;
 	logsink_start(cfg->syslog);
+	if (m->nofile_lowered)
+		log_info("the descriptor limit is %llu, below the hard limit: the host needs %u of fs.file-max itself",
+			 (unsigned long long)m->nofile_lowered, FILE_MAX_RESERVE);
 	return sandbox_enter(&policy_monitor, &params, NULL) < 0 ? EXIT_FAILURE : 0;
 }

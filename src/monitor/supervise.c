@@ -3,9 +3,10 @@
  * Role: monitor. Whoever wakes us, log records come first, then messages, then deaths: a child's last words and its
  * GONE are heard before its end is judged.
  *
- * Ending. A role whose channel closes ends by itself; one that does not is killed after a while. They cannot outlive
- * the monitor even if that is killed: the kernel then kills them (parent-death signal), and each is the first process
- * of its own pid namespace.
+ * Ending. A role whose channel closes ends by itself; one that does not is killed after a while. When the monitor is
+ * killed the kernel kills them (parent-death signal). A taken-over fsworker may lose that signal by changing ids of
+ * its main thread; the end of the channel, on which every untouched role ends, is the second line. Each is the first
+ * process of its own pid namespace, so nothing that it made outlives it.
  */
 #include "monitor/monitor.h"
 
@@ -18,7 +19,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#define LOG_PAUSE_MS 100      /* until a log that is over its rate is looked at again */
 #define LOG_BATCH 64u         /* records of one child before the others have their turn */
+#define LOG_LAST_WORDS 4096u  /* records that are heard from one that has ended; more than a socket holds */
 #define END_PATIENCE_MS 5000  /* for a child to end by itself; then again once it was killed */
 
 enum { POLL_SIGNALS, POLL_CHILDREN, POLL_PER_CHILD = 3, POLL_COUNT = POLL_CHILDREN + POLL_PER_CHILD * ROLE_COUNT };
@@ -70,7 +73,8 @@ static void collect(struct monitor *m, struct child *c, bool expected)
 
 	if (c->state == CHILD_NONE || waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
 		return;
-	logsink_drain(c, UINT32_MAX);
+	/* A copy of its socket may be with a process that it made and that still talks. */
+	logsink_drain(c, LOG_LAST_WORDS);
 	if (c->channel >= 0)
 		answer_child(m, c);
 	cause_text(c, &si, cause, sizeof(cause));
@@ -103,7 +107,7 @@ static void take_signals(struct monitor *m)
 static void wait_and_hear(struct monitor *m, int64_t ms)
 {
 	struct pollfd p[POLL_COUNT];
-	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+	struct timespec t;
 
 	p[POLL_SIGNALS] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
@@ -112,8 +116,11 @@ static void wait_and_hear(struct monitor *m, int64_t ms)
 
 		own[0] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
 		own[1] = (struct pollfd){ .fd = c->channel, .events = POLLIN };
-		own[2] = (struct pollfd){ .fd = c->log, .events = POLLIN };
+		own[2] = (struct pollfd){ .fd = logsink_over_rate(c) ? -1 : c->log, .events = POLLIN };
+		if (c->log >= 0 && own[2].fd < 0 && (ms < 0 || ms > LOG_PAUSE_MS))
+			ms = LOG_PAUSE_MS;
 	}
+	t = (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	if (ppoll(p, POLL_COUNT, ms < 0 ? NULL : &t, NULL) < 0)
 		return;
 	for (size_t i = 0; i < ROLE_COUNT; i++)

@@ -15,7 +15,8 @@ static const char *root_text(enum sandbox_root root)
 	case SANDBOX_ROOT_EMPTY:
 		return "an empty tmpfs, read-only, nodev, nosuid, noexec, in a mount namespace of its own";
 	case SANDBOX_ROOT_SHARE:
-		return "the shared directory, nodev, nosuid, noexec, in a mount namespace of its own (slave of the host's)";
+		return "the shared directory, nodev, nosuid, noexec, in a mount namespace of its own (with"
+		       " --propagate-mounts a slave of the host's)";
 	}
 	return "?";
 }

@@ -5,9 +5,10 @@
  *
  * The share. open_tree() copies the mounts at and below the shared directory. It must come before unshare():
  * the descriptor's mount belongs to the monitor's namespace, and only mounts of one's own can be copied. The copy
- * is a slave: what the host mounts below the share later appears, what is done here never goes out. Flags are
- * set on every mount of the copy at once, before anything can use it. Mounts that come in later bring their own flags:
- * the fsworker opens regular files and directories only, executes nothing, and checks read-only itself.
+ * is private: what the host mounts below the share later stays out. Flags are set on every mount of the copy at
+ * once, before anything can use it. Only when asked for (--propagate-mounts) it is a slave instead: later mounts
+ * come in, with their own flags, and without nodev a taken-over fsworker could open a device there. What is done
+ * here never goes out in either case.
  *
  * procfs. linkat() without CAP_DAC_READ_SEARCH, and reopening an O_PATH descriptor, go through /proc/self/fd. The
  * fsworker gets that one directory, cut out of a procfs of its own pid namespace as a mount of its own: ".." stays
@@ -95,19 +96,19 @@ int ns_empty_root(const char **step)
 }
 
 /* The copy of the share's mounts, with the flags of the sandbox on each. */
-static int copy_share(int source_fd, bool read_only, const char **step)
+static int copy_share(const struct sandbox_params *params, const char **step)
 {
 	*step = "copy the mounts of the shared directory (CAP_SYS_ADMIN)";
-	AUTO_FD tree = open_tree(source_fd, "",
+	AUTO_FD tree = open_tree(params->source_fd, "",
 				 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
 	if (tree < 0)
 		return -errno;
 
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-		.propagation = MS_SLAVE,
+		.propagation = params->propagate ? MS_SLAVE : MS_PRIVATE,
 	};
-	if (read_only)
+	if (params->read_only)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
 	*step = "restrict the mounts of the shared directory";
 	if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
@@ -152,7 +153,7 @@ int ns_share_root(const struct sandbox_params *params, struct sandbox_result *re
 	int r;
 
 	if (params->mntns_fd < 0) {
-		tree = copy_share(params->source_fd, params->read_only, step);
+		tree = copy_share(params, step);
 		if (tree < 0)
 			return tree;
 	}

@@ -37,8 +37,7 @@ static const struct sandbox_syscall calls[] = {
 #include "sandbox/rows_libc.inc"
 
 	/* finding and looking */
-	ALLOW("openat", "LOOKUP, OPEN, CREATE; the flags are checked where they come from the guest"),
-	ALLOW("openat2", "the same, kept beneath a directory by the kernel"),
+	ALLOW("openat", "LOOKUP, OPEN, CREATE: one component without a link; the flags are checked where they come from the guest"),
 	ALLOW("statx", "LOOKUP, GETATTR, STATX"),
 	ALLOW("readlinkat", "READLINK"),
 	ALLOW("getdents64", "READDIR"),
@@ -102,7 +101,7 @@ static const struct sandbox_syscall calls[] = {
 
 static const char *const other[] = {
 	"namespaces: mount, pid, net, ipc and uts of its own; it is the only process in them",
-	"process: no_new_privs, not dumpable, no core file, dies with the monitor",
+	"process: no_new_privs, not dumpable, no core dump (RLIMIT_CORE 1), dies with the monitor",
 	"descriptors: channel and log to the monitor; one link per ring to the transport; the shared directory's root;",
 	"    the bulk area and the inode table; its own /proc/self/fd, read-only; objects below the share",
 	NULL,

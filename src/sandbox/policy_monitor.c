@@ -81,8 +81,8 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("readlinkat", "libraries relative to the program, on arm64"),
 	ALLOW("arch_prctl", "thread pointer"),
 	ALLOW("set_tid_address", "main thread"),
-	ALLOW("prlimit64", "stack size; no core file"),
-	ALLOW("setrlimit", "no core file"),
+	ALLOW("prlimit64", "stack size; no core dump"),
+	ALLOW("setrlimit", "no core dump"),
 	ALLOW("getrlimit", "limits"),
 	ALLOW("uname", "kernel version"),
 	ALLOW("mseal", "libraries, in newer dynamic linkers"),
@@ -129,7 +129,7 @@ static const struct sandbox_policy *const children[] = { &policy_transport, &pol
 
 static const char *const other[] = {
 	"namespaces: the host's",
-	"process: no_new_privs, not dumpable, no core file",
+	"process: no_new_privs, not dumpable, no core dump (RLIMIT_CORE 1)",
 	"descriptors: listening socket, lock file, shared directory (O_PATH), channels and logs of the children, their",
 	"    pidfds and mount namespace, shared memory that it does not map",
 	NULL,

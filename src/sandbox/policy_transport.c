@@ -49,7 +49,7 @@ static const struct sandbox_syscall calls[] = {
 
 static const char *const other[] = {
 	"namespaces: mount, pid, net, ipc and uts of its own; it is the only process in them",
-	"process: no_new_privs, not dumpable, no core file, dies with the monitor",
+	"process: no_new_privs, not dumpable, no core dump (RLIMIT_CORE 1), dies with the monitor",
 	"descriptors: channel and log to the monitor; vhost-user socket, guest memory, kick and call events;",
 	"    one link per ring to the fsworker; the bulk area; files that the guest has open (not with",
 	"    --data-path=forwarded)",

@@ -82,6 +82,7 @@ struct sandbox_params {
 	int source_fd;      /* SANDBOX_ROOT_SHARE: O_PATH descriptor of the shared directory, borrowed */
 	int mntns_fd;       /* SANDBOX_ROOT_SHARE: namespace of an earlier fsworker to enter instead of making one, or -1 */
 	bool read_only;     /* SANDBOX_ROOT_SHARE: mount it so */
+	bool propagate;     /* SANDBOX_ROOT_SHARE: later mounts of the host come in, with their own flags */
 	bool no_seccomp;    /* never set by an option: only tests of the sandbox itself that need to see what the other layers stop */
 };
 

@@ -10,7 +10,7 @@
  *               through. From here on no path leads to the host's files.
  *  3. ids       Supplementary groups, gid, uid. Needs CAP_SETGID and CAP_SETUID, so before stage 4.
  *  4. caps      Permitted, effective and inheritable. From here on nothing of the above can be undone.
- *  5. process   no_new_privs, not dumpable, no core file, the parent-death signal. After 3 and 4: the kernel takes the
+ *  5. process   no_new_privs, not dumpable, no core dump, the parent-death signal. After 3 and 4: the kernel takes the
  *               signal away, and may make a process dumpable again, when its ids change or its capabilities grow.
  *  6. verify    All of it is read back. A stage that failed without saying so ends the process here.
  *  7. filter    System calls. Last: the stages before need calls that no role needs later.
@@ -81,12 +81,15 @@ static int stage_caps(struct entering *e)
 
 static int stage_process(struct entering *e)
 {
-	static const struct rlimit no_core = { 0, 0 };
+	/* At 1 the kernel gives nothing to a program that collects dumps (core_pattern with "|", which no limit of 0
+	 * stops), and a file of one byte is too short to be written. Not being dumpable is not enough: each change
+	 * of ids sets that to fs.suid_dumpable again. */
+	static const struct rlimit no_core = { 1, 1 };
 
 	e->step = "set no_new_privs";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	e->step = "forbid core files";
+	e->step = "forbid core dumps";
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return -errno;
 	/* Not dumpable: other processes of the same user can neither trace it nor look into its /proc entry. */
@@ -103,6 +106,7 @@ static int stage_process(struct entering *e)
 
 static int stage_verify(struct entering *e)
 {
+	struct rlimit core;
 	int r = caps_verify(e->policy, &e->step);
 
 	if (r == 0 && e->policy->drop_ids)
@@ -113,6 +117,9 @@ static int stage_verify(struct entering *e)
 		return r;
 	e->step = "become not dumpable, with no_new_privs: it did not stay so";
 	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		return -EPERM;
+	e->step = "forbid core dumps: the limit did not change";
+	if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_cur != 1 || core.rlim_max != 1)
 		return -EPERM;
 	return 0;
 }

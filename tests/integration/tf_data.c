@@ -2,6 +2,8 @@
  * test-fuse: OPEN, READ, WRITE, FSYNC, FLUSH, RELEASE.
  */
 #define _GNU_SOURCE 1
+#include <signal.h>
+
 #include "test-fuse.h"
 
 #define MIB (1u << 20)
@@ -149,6 +151,40 @@ START_TEST(append)
 }
 END_TEST
 
+/* Somebody on the host has a lease on the file: only who opens it waits, not the queue. */
+START_TEST(lease_of_the_host)
+{
+	struct fuse_open_in in = { .flags = O_RDONLY };
+	struct fuse_setattr_in set = { .valid = FATTR_SIZE, .size = 1 };
+	struct fuse_attr_out a;
+	struct freq *q;
+	uint64_t node;
+	int host;
+
+	tu_write_file(tu_path(&env, "file"), "0123", 4, 0644);
+	node = tu_lookup(FS, TU_ROOT, "file");
+	signal(SIGIO, SIG_IGN);
+	for (int i = 0; i < 2; i++) {
+		host = open(tu_path(&env, "file"), O_RDWR | O_CLOEXEC);
+		for (int try = 0; try < 100 && fcntl(host, F_SETLEASE, F_WRLCK) < 0; try++)
+			usleep(10000);
+		ck_assert_int_eq(fcntl(host, F_GETLEASE), F_WRLCK);
+		q = fs_new(FS, i == 0 ? FUSE_SETATTR : FUSE_OPEN, node, sizeof(set), sizeof(a));
+		ck_assert_ptr_nonnull(q);
+		fs_put(q, i == 0 ? (void *)&set : &in, i == 0 ? sizeof(set) : sizeof(in));
+		ck_ok(fs_submit(q));
+		for (int n = 0; n < 100; n++)
+			ck_ok(fs_getattr(FS, node, NULL, &a));
+		ck_assert(!q->vq.done);
+		ck_assert_int_eq(fcntl(host, F_SETLEASE, F_UNLCK), 0);
+		ck_ok(fs_wait(q));
+		fs_free(q);
+		close(host);
+	}
+	ck_assert_int_eq(tf_lstat("file").st_size, 1);
+}
+END_TEST
+
 /* fcntl(F_SETFL) in the guest: nobody tells the daemon but the writes themselves. */
 START_TEST(append_switched)
 {
@@ -291,6 +327,7 @@ TCase *data_case(void)
 	tcase_add_test(tc, access_modes);
 	tcase_add_test(tc, append);
 	tcase_add_test(tc, append_switched);
+	tcase_add_test(tc, lease_of_the_host);
 	tcase_add_test(tc, truncate_at_open);
 	tcase_add_test(tc, direct_io);
 	tcase_add_test(tc, open_unlinked);

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -75,7 +76,12 @@ static int caps_rise_and_fall(struct scene *s)
 
 static int no_groups_no_bounding(struct scene *s)
 {
+	struct rlimit core;
+
 	(void)s;
+	/* At 1 the kernel hands no dump to a program; at 0 it does. */
+	if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_cur != 1 || core.rlim_max != 1)
+		return 3;
 	for (int cap = 0; cap < 41; cap++)
 		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
 			return 1;
@@ -247,7 +253,7 @@ static const struct probe probes[] = {
 	{ "no filter: trace another process", try_ptrace, FAILS, ESRCH, NULL, NO_FILTER },
 	{ "no filter: network", reach_network, FAILS, ENETUNREACH, NULL, NO_FILTER },
 	{ "no filter: execute a program of the share", exec_from_share, FAILS, EACCES, NULL, NO_FILTER },
-	{ "no filter: no group, empty bounding set, own pid namespace", no_groups_no_bounding, WORKS, 0, NULL,
+	{ "no filter: no group, empty bounding set, no core dump, own pid namespace", no_groups_no_bounding, WORKS, 0, NULL,
 	  NO_FILTER },
 };
 

@@ -221,9 +221,9 @@ static void check_table(const struct role_under_test *role)
 /* What a mount on the host below the share does, and an earlier namespace entered again ---------------------------- */
 
 /* Starts a fsworker that does what it is told by single bytes: 'm' is "late" a mount point? 'q' end. */
-static pid_t start_fsworker(struct scene *s, int mntns_fd, int sock)
+static pid_t start_fsworker(struct scene *s, int mntns_fd, int sock, bool propagate)
 {
-	struct sandbox_params params = { .source_fd = s->share_fd, .mntns_fd = mntns_fd };
+	struct sandbox_params params = { .source_fd = s->share_fd, .mntns_fd = mntns_fd, .propagate = propagate };
 	pid_t pid = start_role();
 
 	if (pid != 0)
@@ -272,7 +272,7 @@ static int receive_ns(int sock, struct statx *root)
 	return high(fd);
 }
 
-static void check_mounts(struct scene *s)
+static void check_mounts(struct scene *s, bool propagate)
 {
 	struct statx root1, root2, late1 = { 0 }, late2 = { 0 };
 	int a[2], b[2], status;
@@ -282,10 +282,10 @@ static void check_mounts(struct scene *s)
 		exit(1);
 	a[1] = high(a[1]);
 	b[1] = high(b[1]);
-	pid_t one = start_fsworker(s, -1, a[1]);
+	pid_t one = start_fsworker(s, -1, a[1], propagate);
 	close(a[1]);
 	int ns = receive_ns(a[0], &root1);
-	pid_t two = start_fsworker(s, ns, b[1]);
+	pid_t two = start_fsworker(s, ns, b[1], propagate);
 	close(b[1]);
 	int ns2 = receive_ns(b[0], &root2);
 
@@ -300,8 +300,8 @@ static void check_mounts(struct scene *s)
 		(void)!read(a[0], &late1, sizeof(late1));
 	if (write(b[0], "m", 1) == 1)
 		(void)!read(b[0], &late2, sizeof(late2));
-	result(late1.stx_mnt_id != root1.stx_mnt_id && late1.stx_mnt_id == late2.stx_mnt_id, "fsworker",
-	       "sees a mount that the host makes later", "");
+	result(late1.stx_mnt_id == late2.stx_mnt_id && (late1.stx_mnt_id != root1.stx_mnt_id) == propagate, "fsworker",
+	       propagate ? "told so, sees a mount that the host makes later" : "sees no mount that the host makes later", "");
 	umount(path);
 	(void)!write(a[0], "q", 1);
 	(void)!write(b[0], "q", 1);
@@ -399,7 +399,8 @@ int main(void)
 	run_role(&test_transport, &s, false);
 	run_role(&test_fsworker, &s, true);
 	run_role(&test_fsworker, &s, false);
-	check_mounts(&s);
+	check_mounts(&s, false);
+	check_mounts(&s, true);
 	remove_scene(&s);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed ? 1 : 0;

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <linux/falloc.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -30,6 +31,7 @@ static void start_small(void)
 
 START_TEST(create)
 {
+	static const struct ipc_cred super = { .umask = 022 };
 	struct ipc_entry e, again;
 	uint64_t fh, fh2;
 	char buf[8] = "";
@@ -40,21 +42,22 @@ START_TEST(create)
 	ck_assert_uint_eq(fx_lstat("file").st_mode, S_IFREG | 0644);
 	ck_assert_uint_eq(fx_lstat("file").st_uid, 1000);
 	ck_err(fx_create(ROOT, "file", O_RDWR | O_CREAT | O_EXCL, 0666, &user, &again, &fh2), EEXIST);
-	/* Without O_EXCL it is an open of what is there. */
-	ck_ok(fx_create(ROOT, "file", O_RDONLY | O_CREAT, 0600, &user, &again, &fh2));
+	/* Without O_EXCL it is an open of what is there: for the superuser, whom no permission keeps from it. */
+	ck_err(fx_create(ROOT, "file", O_RDONLY | O_CREAT, 0600, &user, &again, &fh2), ESTALE);
+	ck_ok(fx_create(ROOT, "file", O_RDONLY | O_CREAT, 0600, &super, &again, &fh2));
 	ck_assert_uint_eq(again.nodeid, e.nodeid);
 	ck_assert_uint_ne(fh, fh2);
 	ck_assert_int_eq(pread(fx_fd, buf, 8, 0), 5);
 	ck_assert_int_lt(write(fx_fd, "x", 1), 0);
-	ck_ok(fx_create(ROOT, "file", O_RDWR | O_CREAT | O_TRUNC, 0600, &user, &again, &fh2));
+	ck_ok(fx_create(ROOT, "file", O_RDWR | O_CREAT | O_TRUNC, 0600, &super, &again, &fh2));
 	ck_assert_int_eq(fx_lstat("file").st_size, 0);
 	/* What is there is no file to open. */
 	ck_ok(fx_mkdir(ROOT, "dir", 0755, NULL, NULL));
-	ck_err(fx_create(ROOT, "dir", O_RDWR | O_CREAT, 0600, &user, &again, &fh2), EISDIR);
+	ck_err(fx_create(ROOT, "dir", O_RDWR | O_CREAT, 0600, &super, &again, &fh2), EISDIR);
 	ck_ok(mkfifo(fx_path("fifo"), 0600));
-	ck_err(fx_create(ROOT, "fifo", O_RDWR | O_CREAT, 0600, &user, &again, &fh2), ESTALE);
+	ck_err(fx_create(ROOT, "fifo", O_RDWR | O_CREAT, 0600, &super, &again, &fh2), ESTALE);
 	ck_ok(symlink("/etc/passwd", fx_path("link")));
-	ck_err(fx_create(ROOT, "link", O_RDWR | O_CREAT, 0600, &user, &again, &fh2), ESTALE);
+	ck_err(fx_create(ROOT, "link", O_RDWR | O_CREAT, 0600, &super, &again, &fh2), ESTALE);
 	ck_err(fx_create(ROOT, "link", O_RDWR | O_CREAT | O_EXCL, 0600, &user, &again, &fh2), EEXIST);
 	ck_err(fx_create(ROOT, "a/b", O_RDWR | O_CREAT, 0600, &user, &again, &fh2), EINVAL);
 	ck_err(fx_create(e.nodeid, "a", O_RDWR | O_CREAT, 0600, &user, &again, &fh2), ENOTDIR);
@@ -557,6 +560,39 @@ START_TEST(waiting_and_init)
 }
 END_TEST
 
+/* An OPEN waits for a lease of the host; the session ends meanwhile, and what it opened is nothing in the next. */
+START_TEST(opening_and_init)
+{
+	struct ipc_open_req q = { .flags = O_RDONLY };
+	struct ipc_getattr_req g = { .nodeid = ROOT };
+	struct ipc_init_req in = { 0 };
+	uint64_t tag;
+	int fd;
+
+	fx_write_file("file", "x", 0644);
+	q.nodeid = fx_node(ROOT, "file");
+	signal(SIGIO, SIG_IGN);
+	fd = open(fx_path("file"), O_RDWR);
+	ck_ok(fcntl(fd, F_SETLEASE, F_WRLCK));
+	fx_send(0, IPC_OPEN, 7, &q, sizeof(q), NULL, 0);
+	fx_send(0, IPC_GETATTR, 8, &g, sizeof(g), NULL, 0);
+	ck_ok(fx_receive(0, &tag, 5000));
+	ck_assert_uint_eq(tag, 8);
+	usleep(100000); /* for the pool to begin: else the OPEN fails for its nodeid, as it does then */
+	fx_send(1, IPC_INIT, 9, &in, sizeof(in), NULL, 0);
+	ck_ok(fx_receive(1, NULL, 5000));
+	ck_ok(fcntl(fd, F_SETLEASE, F_UNLCK));
+	ck_err(fx_receive(0, &tag, 5000), ESTALE);
+	ck_assert_uint_eq(tag, 7);
+	/* It has closed what it had opened. */
+	for (int i = 0; fcntl(fd, F_SETLEASE, F_WRLCK) < 0; i++) {
+		ck_assert_int_lt(i, 100);
+		usleep(10000);
+	}
+	close(fd);
+}
+END_TEST
+
 START_TEST(limits)
 {
 	struct ipc_entry e;
@@ -686,7 +722,8 @@ static void add(Suite *s, const char *name, void (*setup)(void), const TTest *co
 int main(void)
 {
 	const TTest *plain[] = { create, tmpfile_linked, open_release, release_before_grant, file_calls, directories,
-				 readdirplus, record_locks, waiting, waiting_and_init, storm, NULL };
+				 readdirplus, record_locks, waiting, waiting_and_init, opening_and_init,
+				 storm, NULL };
 	const TTest *forwarded[] = { forwarded_io, NULL };
 	const TTest *small[] = { limits, NULL };
 	Suite *s = suite_create("fsworker_files");
