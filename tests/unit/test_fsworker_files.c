@@ -635,7 +635,7 @@ START_TEST(storm)
 	struct ipc_getattr_req ga = { 0 };
 	unsigned int sent[FX_LINKS] = { 0 }, got[FX_LINKS] = { 0 };
 	uint64_t nodes[16];
-	char name[8];
+	char name[16];
 
 	for (int i = 0; i < 16; i++) {
 		snprintf(name, sizeof(name), "s%d", i);

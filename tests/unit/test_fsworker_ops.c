@@ -571,7 +571,7 @@ START_TEST(session)
 	struct ipc_init_req q = { .flags = IPC_INIT_SUBMOUNTS };
 	struct ipc_destroy_req d = { 0 };
 	uint64_t node, fh;
-	char name[8];
+	char name[16];
 
 	for (int i = 0; i < 50; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
