@@ -235,8 +235,10 @@ static bool copy_out(struct queue *q, const struct virtq_elem *e, uint64_t from,
 /* A request that cannot be decoded. */
 static void refuse(struct request *r, int error, const char *what)
 {
-	log_limited(LOG_LVL_WARN, "ring %u: %s request %s: answered with errno %d", r->q->index,
-		    fuse_op_name(r->opcode), what, error);
+	/* Any user of the guest can ask for a name that is too long. */
+	if (error != ENAMETOOLONG)
+		log_limited(LOG_LVL_WARN, "ring %u: %s request %s: answered with errno %d", r->q->index,
+			    fuse_op_name(r->opcode), what, error);
 	if (fuse_op_flags(r->opcode) & FD_NO_REPLY)
 		request_end(r, 0);
 	else

@@ -12,6 +12,13 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+/* The host's descriptions are never O_DIRECT, as QEMU's daemon has it by default: the guest's kernel may write back pages of a
+ * shared mapping, of any length, through any handle that can write. In the guest O_DIRECT means what it always does. */
+static uint32_t host_flags(uint32_t flags)
+{
+	return flags & ~(uint32_t)O_DIRECT;
+}
+
 static void writer_cred(struct ipc_cred *c, const struct fuse_req *fr)
 {
 	*c = (struct ipc_cred){ .uid = fr->h.uid, .gid = fr->h.gid };
@@ -26,7 +33,7 @@ void request_open(struct request *r, const struct fuse_req *fr)
 		return;
 	r->flags = in->flags & IPC_OPEN_FLAGS & ~(uint32_t)O_EXCL;
 	m->nodeid = r->nodeid;
-	m->flags = r->flags;
+	m->flags = host_flags(r->flags);
 	m->kill_suidgid = !!(in->open_flags & FW_OPEN_KILL_SUIDGID) || fuse_dev_has(r->q->dev, FW_HANDLE_KILLPRIV);
 }
 
@@ -41,7 +48,7 @@ void request_create(struct request *r, const struct fuse_req *fr)
 	memcpy(tail, fr->name[0], fr->name_len[0]);
 	r->flags = in->flags & IPC_OPEN_FLAGS;
 	m->parent = r->nodeid;
-	m->flags = r->flags;
+	m->flags = host_flags(r->flags);
 	m->mode = in->mode & 07777;
 	m->kill_suidgid = !!(in->open_flags & FW_OPEN_KILL_SUIDGID) || fuse_dev_has(r->q->dev, FW_HANDLE_KILLPRIV);
 	m->cred = (struct ipc_cred){
@@ -62,7 +69,7 @@ void request_tmpfile(struct request *r, const struct fuse_req *fr)
 		return;
 	r->flags = in->flags & IPC_OPEN_FLAGS;
 	m->parent = r->nodeid;
-	m->flags = r->flags;
+	m->flags = host_flags(r->flags);
 	m->mode = in->mode & 07777;
 	m->cred = (struct ipc_cred){
 		.uid = fr->h.uid,
