@@ -35,7 +35,7 @@ static void check_ring_passed(const struct vhost_msg *m, const struct vhost_env 
 	switch (m->hdr.request) {
 	case VHOST_SET_VRING_NUM:
 		MUST(m->p.state.num && m->p.state.num <= 32768 && !(m->p.state.num & (m->p.state.num - 1)));
-		/* fall through */
+		__attribute__((fallthrough));
 	case VHOST_SET_VRING_BASE:
 	case VHOST_GET_VRING_BASE:
 	case VHOST_SET_VRING_ENABLE:
@@ -75,7 +75,7 @@ static void check_passed(const struct vhost_msg *m, const struct vhost_env *env)
 	case VHOST_SET_INFLIGHT_FD:
 		MUST(m->nfds == 1);
 		MUST(m->p.inflight.mmap_size >= m->p.inflight.num_queues * (16 + 16ull * m->p.inflight.queue_size));
-		/* fall through */
+		__attribute__((fallthrough));
 	case VHOST_GET_INFLIGHT_FD:
 		MUST(m->p.inflight.num_queues && m->p.inflight.num_queues <= env->nrings);
 		break;
