@@ -50,7 +50,7 @@ void request_interrupt(struct request *r, const struct fuse_req *fr)
 void request_ioctl(struct request *r, const struct fuse_req *fr)
 {
 	/* None is passed through. ENOTTY is what a program expects of a file that does not know an ioctl; ENOSYS
-	 * would reach it as "function not implemented". POLL and BMAP have no row: ENOSYS makes the guest's kernel do
+	 * would tell it that the whole system call is missing. POLL and BMAP have no row: ENOSYS makes the guest's kernel do
 	 * without them. */
 	(void)fr;
 	request_reply_error(r, ENOTTY);
