@@ -133,15 +133,16 @@ static void wait_and_hear(struct monitor *m, int64_t ms)
 		take_signals(m);
 }
 
-static bool any_left(const struct monitor *m)
+/* Is one left of those whose channel is closed? */
+static bool any_ending(const struct monitor *m)
 {
 	for (size_t i = 0; i < ROLE_COUNT; i++)
-		if (m->child[i].state != CHILD_NONE)
+		if (m->child[i].state != CHILD_NONE && m->child[i].channel < 0)
 			return true;
 	return false;
 }
 
-/* Give the children until then to end. */
+/* Give the children that were told to end until then to do so. */
 static void wait_for_end(struct monitor *m, int64_t patience_ms, bool expected)
 {
 	int64_t deadline = now_ms() + patience_ms;
@@ -152,7 +153,7 @@ static void wait_for_end(struct monitor *m, int64_t patience_ms, bool expected)
 
 		int64_t left = deadline - now_ms();
 
-		if (!any_left(m) || left <= 0)
+		if (!any_ending(m) || left <= 0)
 			return;
 		wait_and_hear(m, left);
 	}
@@ -160,6 +161,9 @@ static void wait_for_end(struct monitor *m, int64_t patience_ms, bool expected)
 
 static void end_children(struct monitor *m)
 {
+	/* The transport first: for one that still serves, the end of the fsworker is an error to report. */
+	close_fd(&m->child[ROLE_TRANSPORT].channel);
+	wait_for_end(m, END_PATIENCE_MS, false);
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		close_fd(&m->child[i].channel);
 	wait_for_end(m, END_PATIENCE_MS, false);

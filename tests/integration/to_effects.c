@@ -265,6 +265,8 @@ static size_t log_size(const char *const *options)
 	line = strstr(text, ready);
 	if (line)
 		n -= strlen(ready);
+	if (n)
+		fprintf(stderr, "said with %s: %s\n", options && options[0] ? options[0] : "no option", text);
 	free(text);
 	env.running = false;
 	daemon_close(&env.d);
