@@ -50,6 +50,17 @@ manifest() {
 		-printf '%P %y %m %U %G %s %T@ %n\n' | LC_ALL=C sort
 }
 
+# list_tree FOLDER INTO - all that a tree shows, into three files: names with their
+# attributes, contents, extended attributes.
+list_tree() (
+	cd "$1" || exit 1
+	manifest >"$2/manifest"
+	find . -type f -exec sha256sum {} + | LC_ALL=C sort >"$2/contents"
+	# One line for each file.
+	find . ! -type l -exec getfattr -d -e hex -m '^user\.' {} + 2>/dev/null |
+		awk 'BEGIN { RS = "" } { gsub(/\n/, " "); print }' | LC_ALL=C sort >"$2/xattrs"
+)
+
 # some_bytes SIZE SEED - the same bytes each time, to standard output.
 some_bytes() {
 	yes "$2 and $2 again, $1" | head -c "$1"
