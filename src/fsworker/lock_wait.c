@@ -20,6 +20,7 @@
 #define WAITS_MAX 1024u
 #define WAIT_STACK (128u * 1024)
 #define WAIT_SIGNAL SIGUSR1
+#define CIRCLE_MAX 64u /* owners that are looked at for one wait */
 #define CALL_BACK_NS 1000000 /* between two signals to a thread that has not noticed yet */
 
 static struct {
@@ -155,10 +156,36 @@ static void *wait_thread(void *arg)
 }
 
 /*
+ * Would the owner wait for itself, by way of others who wait? As the guest's own kernel finds out for its local files,
+ * and nobody else can here: to the host's kernel each of the descriptions is a stranger. Those in the list cannot get
+ * on meanwhile, as they leave it under its lock before they are answered, and what they hold the kernel tells; so a
+ * circle is one, and the last wait that closes it sees it.
+ */
+static bool closes_circle(const struct lock_wait *w)
+{
+	uint64_t names[CIRCLE_MAX], own;
+	size_t count;
+
+	if (!w->owner)
+		return false;
+	own = lock_owner_name(w->owner);
+	count = lock_holders(w->table, w->owner, &w->range, names, 0, CIRCLE_MAX);
+	for (size_t i = 0; i < count && names[i] != own; i++)
+		for (const struct lock_wait *o = waits.first; o; o = o->next)
+			if (o->owner && o->table == w->table && o->state == LOCK_WAIT_GO_ON &&
+			    lock_owner_name(o->owner) == names[i])
+				count = lock_holders(o->table, o->owner, &o->range, names, count, CIRCLE_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (names[i] == own)
+			return true;
+	return false;
+}
+
+/*
  * lock_wait_start() - Wait for a lock and answer the request when it is there
  * @w:	What to wait for; copied. On success its references are taken over.
  *
- * Return: 0, -ENOLCK when too many wait already or there is no thread for one more
+ * Return: 0, -EDEADLK, -ENOLCK when too many wait already or there is no thread for one more
  */
 int lock_wait_start(const struct lock_wait *w)
 {
@@ -170,6 +197,10 @@ int lock_wait_start(const struct lock_wait *w)
 	if (!link_prepare_late(w->link))
 		return -ENOLCK;
 	pthread_mutex_lock(&waits.lock);
+	if (closes_circle(w)) {
+		pthread_mutex_unlock(&waits.lock);
+		return -EDEADLK;
+	}
 	if (waits.count < WAITS_MAX)
 		mine = malloc(sizeof(*mine));
 	if (mine) {

@@ -41,6 +41,9 @@ void lock_wait_cancel_all(const struct lock_table *t);
 
 /* op_lock.c, for waits */
 int lock_owner_fd(const struct lock_owner *o);
+uint64_t lock_owner_name(const struct lock_owner *o);
 void lock_owner_put(struct lock_table *t, struct lock_owner *o);
+size_t lock_holders(struct lock_table *t, const struct lock_owner *o, const struct flock *range, uint64_t *names,
+		    size_t count, size_t max);
 
 #endif

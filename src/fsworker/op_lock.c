@@ -16,6 +16,7 @@
 #include <time.h>
 
 #define BUCKETS 1024u
+#define LOOKED_AT_MAX 128 /* locks of one owner that are looked at for a wait of another */
 #define UPGRADE_TRIES 10
 #define UPGRADE_PAUSE_NS 1000000
 
@@ -98,6 +99,12 @@ static void owner_free(struct lock_owner *o)
 int lock_owner_fd(const struct lock_owner *o)
 {
 	return o->fd;
+}
+
+/* lock_owner_name() - what the guest calls an owner, on whatever inode */
+uint64_t lock_owner_name(const struct lock_owner *o)
+{
+	return o->owner;
 }
 
 /* lock_owner_put() - End the use of an owner */
@@ -374,6 +381,48 @@ static bool holds(const struct lock_owner *o, const struct flock *found)
 	probe.l_pid = 0;
 	return fcntl(o->fd, F_OFD_GETLK, &probe) == 0 &&
 	       (probe.l_type == F_UNLCK || probe.l_start != found->l_start || probe.l_len != found->l_len);
+}
+
+/* Has this description locked something that is in the way of such a lock? False before Linux 6.6. */
+static bool in_the_way(int fd, const struct flock *wanted)
+{
+	bool to_end = wanted->l_len == 0;
+	off_t end = wanted->l_start + wanted->l_len; /* not of it any more */
+	struct flock f = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = wanted->l_start, .l_len = wanted->l_len };
+
+	for (int i = 0; i < LOOKED_AT_MAX && fcntl(fd, F_OFD_GETLK, &f) == 0 && f.l_type != F_UNLCK; i++) {
+		if (wanted->l_type == F_WRLCK || f.l_type == F_WRLCK)
+			return true;
+		off_t next = f.l_start + f.l_len;
+
+		if (f.l_len == 0 || (!to_end && next >= end))
+			return false;
+		f = (struct flock){ .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = next,
+				    .l_len = to_end ? 0 : end - next };
+	}
+	return false;
+}
+
+/*
+ * lock_holders() - Add the names of those for whom an owner has to wait
+ * @names:	Names, @count of them already; none is added twice, nor more than @max held
+ *
+ * Return: how many there are then
+ */
+size_t lock_holders(struct lock_table *t, const struct lock_owner *o, const struct flock *range, uint64_t *names,
+		    size_t count, size_t max)
+{
+	pthread_mutex_lock(&t->lock);
+	for (struct lock_owner *h = *bucket_of(t, o->nodeid); h && count < max; h = h->next) {
+		size_t i = 0;
+
+		while (i < count && names[i] != h->owner)
+			i++;
+		if (i == count && h != o && h->nodeid == o->nodeid && in_the_way(h->fd, range))
+			names[count++] = h->owner;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return count;
 }
 
 /* The guest's pid of a lock's holder, 0 for one not of this guest: pids of the host are none of its business. */

@@ -10,6 +10,7 @@
 
 #define OWNER_A 0x1111000011110000ull
 #define OWNER_B 0x2222000022220000ull
+#define OWNER_C 0x3333000033330000ull
 #define END_OF_FILE 0x7fffffffffffffffull
 
 static uint64_t node, fh;
@@ -26,6 +27,13 @@ static int lock(uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
 	struct fuse_file_lock lk = { .start = start, .end = end, .type = type, .pid = FS->pid };
 
 	return fs_setlk(FS, FUSE_SETLK, node, fh, owner, &lk, 0);
+}
+
+static int lock_and_wait(uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
+{
+	struct fuse_file_lock lk = { .start = start, .end = end, .type = type, .pid = FS->pid };
+
+	return fs_setlk(FS, FUSE_SETLKW, node, fh, owner, &lk, 0);
 }
 
 static struct freq *lock_wait_begin(uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
@@ -155,6 +163,98 @@ START_TEST(setlkw_waits_for_an_owner)
 	ck_ok(fs_wait(q));
 	fs_free(q);
 	ck_err(lock(OWNER_A, F_WRLCK, 20, 20), EAGAIN);
+}
+END_TEST
+
+/* Only since Linux 6.6 the host tells what an open file description has locked, by which a circle is found. */
+static bool finds_deadlocks(void)
+{
+	struct flock any = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool can;
+
+	ck_assert_int_ge(fd, 0);
+	can = fcntl(fd, F_OFD_GETLK, &any) == 0;
+	close(fd);
+	return can;
+}
+
+START_TEST(setlkw_in_a_circle_of_two)
+{
+	struct freq *q;
+
+	setup_file();
+	if (!finds_deadlocks())
+		return;
+	ck_ok(lock(OWNER_A, F_WRLCK, 0, 9));
+	ck_ok(lock(OWNER_B, F_WRLCK, 10, 19));
+	q = lock_wait_begin(OWNER_A, F_RDLCK, 15, 15);
+	queue_is_free(q);
+	ck_err(lock_and_wait(OWNER_B, F_WRLCK, 5, 30), EDEADLK);
+	/* Who was refused keeps what it has, and the other waits on. */
+	queue_is_free(q);
+	ck_err(lock(OWNER_C, F_RDLCK, 10, 10), EAGAIN);
+	ck_ok(lock(OWNER_B, F_UNLCK, 10, 19));
+	ck_ok(fs_wait(q));
+	fs_free(q);
+	ck_err(lock(OWNER_B, F_WRLCK, 15, 15), EAGAIN);
+}
+END_TEST
+
+START_TEST(setlkw_in_a_circle_of_three)
+{
+	uint64_t first = 0, first_fh = 0;
+	struct freq *a, *b;
+
+	/* Over two files: what an owner has in one and waits for in the other. */
+	setup_file();
+	if (!finds_deadlocks())
+		return;
+	first = node;
+	first_fh = fh;
+	ck_ok(lock(OWNER_A, F_RDLCK, 0, 0));
+	ck_ok(lock(OWNER_C, F_RDLCK, 0, 0));
+	fh = tu_create(FS, TU_ROOT, "second", O_RDWR | O_CREAT, 0644, &node);
+	ck_ok(lock(OWNER_A, F_WRLCK, 1, 1));
+	ck_ok(lock(OWNER_B, F_WRLCK, 2, 2));
+	ck_ok(lock(OWNER_C, F_WRLCK, 3, 3));
+	a = lock_wait_begin(OWNER_A, F_WRLCK, 2, 2);
+	b = lock_wait_begin(OWNER_B, F_WRLCK, 3, 3);
+	queue_is_free(a);
+	queue_is_free(b);
+	node = first;
+	fh = first_fh;
+	ck_err(lock_and_wait(OWNER_C, F_WRLCK, 0, 0), EDEADLK);
+	ck_assert(!a->vq.done && !b->vq.done);
+	/* A shared lock is not in the way of another. */
+	ck_ok(lock_and_wait(OWNER_C, F_RDLCK, 0, 5));
+	ck_ok(fs_interrupt(FS, b->vq.unique));
+	ck_err(fs_wait(b), EINTR);
+	ck_ok(fs_interrupt(FS, a->vq.unique));
+	ck_err(fs_wait(a), EINTR);
+	fs_free(a);
+	fs_free(b);
+}
+END_TEST
+
+START_TEST(setlkw_in_a_row_is_no_circle)
+{
+	struct freq *b, *c;
+
+	setup_file();
+	ck_ok(lock(OWNER_A, F_WRLCK, 0, 9));
+	ck_ok(lock(OWNER_B, F_WRLCK, 10, 19));
+	c = lock_wait_begin(OWNER_C, F_WRLCK, 0, 19);
+	b = lock_wait_begin(OWNER_B, F_WRLCK, 0, 9);
+	queue_is_free(b);
+	queue_is_free(c);
+	ck_ok(lock(OWNER_A, F_UNLCK, 0, 9));
+	ck_ok(fs_wait(b));
+	queue_is_free(c);
+	ck_ok(lock(OWNER_B, F_UNLCK, 0, END_OF_FILE));
+	ck_ok(fs_wait(c));
+	fs_free(b);
+	fs_free(c);
 }
 END_TEST
 
@@ -348,6 +448,9 @@ TCase *posix_locks_case(void)
 	tcase_add_test(tc, lock_errors);
 	tcase_add_test(tc, setlkw_waits_for_the_host);
 	tcase_add_test(tc, setlkw_waits_for_an_owner);
+	tcase_add_test(tc, setlkw_in_a_circle_of_two);
+	tcase_add_test(tc, setlkw_in_a_circle_of_three);
+	tcase_add_test(tc, setlkw_in_a_row_is_no_circle);
 	tcase_add_test(tc, setlkw_ends_with_its_owner);
 	tcase_add_test(tc, setlkw_interrupted);
 	tcase_add_test(tc, many_waiters);
