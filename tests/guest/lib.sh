@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # lib.sh - the host side of the guest tests: where things are, shares, results.
 #
-# Sourced by run-guest, run-workloads, check-posix, check-fsx and guest-short
-# (bash). Nothing in it starts by being sourced. Everything that has to be
+# Sourced by run-guest, run-workloads, check-posix, check-fsx, check-locks and
+# guest-short (bash). Nothing in it starts by being sourced. Everything that has to be
 # undone (mounts, loop devices, scratch folders) is registered with
 # on_exit_do and undone in reverse order when the script ends, by whatever way.
 
@@ -209,7 +209,8 @@ share_image() {
 	# One inode in 4 KiB, for the folder of 100,000 files.
 	ext4) mkfs.ext4 -q -F -i 4096 -E lazy_itable_init=1 "$3" ;;
 	xfs) mkfs.xfs -q -f "$3" ;;
-	btrfs) mkfs.btrfs -q -f "$3" ;;
+	# It tells of its defaults even so.
+	btrfs) mkfs.btrfs -q -f "$3" >"$3.log" 2>&1 || { cat "$3.log" >&2; return 1; } ;;
 	esac
 }
 
