@@ -11,6 +11,7 @@ GUEST_SRCDIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # directory; --builddir or BUILDDIR name its top for builds out of the tree.
 BUILDDIR=${BUILDDIR:-$(cd "$GUEST_SRCDIR/../.." && pwd)}
 GUEST_KERNEL_DIR=${GUEST_KERNEL_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/virtiofsd-guest-kernel}
+GUEST_KERNEL_ROOTS=("$GUEST_KERNEL_DIR" "")
 UML=${UML:-linux.uml}
 QEMU=${QEMU:-qemu-system-x86_64}
 
@@ -98,6 +99,15 @@ have() {
 	command -v "$1" >/dev/null 2>&1
 }
 
+# use_kernel SUITE - the guest's kernel is what get-uml or get-kernel fetched of SUITE.
+use_kernel() {
+	GUEST_KERNEL_ROOTS=("$GUEST_KERNEL_DIR/$1/qemu")
+	UML=$GUEST_KERNEL_DIR/$1/uml/linux.uml
+	UML_MODULES=$GUEST_KERNEL_DIR/$1/uml/modules
+	UML_MISSING="no user-mode-linux of $1 in $GUEST_KERNEL_DIR (run get-uml $1)"
+	QEMU_MISSING="no kernel of $1 for QEMU in $GUEST_KERNEL_DIR (run get-kernel --suite=$1)"
+}
+
 uml_module_dir() {
 	local dir
 	for dir in "${UML_MODULES:-/usr/lib/uml/modules}"/*/kernel/fs/fuse; do
@@ -112,12 +122,13 @@ missing_for() {
 	have busybox || { echo "busybox is not installed (busybox-static)"; return; }
 	case $1 in
 	uml)
-		have "$UML" || { echo "$UML is not installed (user-mode-linux)"; return; }
+		have "$UML" || { echo "${UML_MISSING:-$UML is not installed (user-mode-linux)}"; return; }
 		uml_module_dir >/dev/null || echo "no virtiofs module for $UML"
 		;;
 	qemu)
 		have "$QEMU" || { echo "$QEMU is not installed (qemu-system-x86)"; return; }
-		find_guest_kernel || echo "no guest kernel in $GUEST_KERNEL_DIR (run get-kernel)"
+		find_guest_kernel ||
+			echo "${QEMU_MISSING:-no guest kernel in $GUEST_KERNEL_DIR (run get-kernel)}"
 		;;
 	esac
 }
@@ -126,7 +137,7 @@ missing_for() {
 # shellcheck disable=SC2034 # read by run-guest
 find_guest_kernel() {
 	local image version root
-	for root in "$GUEST_KERNEL_DIR" ""; do
+	for root in "${GUEST_KERNEL_ROOTS[@]}"; do
 		for image in "$root"/boot/vmlinuz-*; do
 			version=${image##*/vmlinuz-}
 			if [ -r "$image" ] && [ -d "$root/lib/modules/$version/kernel" ]; then
