@@ -8,6 +8,8 @@
  * share's.
  */
 #define _GNU_SOURCE
+#include "fileprobe.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -32,28 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EXIT_SKIP 77
-#define MIB (1024L * 1024)
-#define GIB (1024L * MIB)
-
-/* Ends the program with the line, the words and errno, unless cond holds. */
-#define CHECK(cond, ...)                                                                   \
-	do {                                                                               \
-		if (!(cond))                                                               \
-			complain(__LINE__, #cond, __VA_ARGS__);                            \
-	} while (0)
-
-/* The call has to fail, with this errno. */
-#define CHECK_ERRNO(call, err)                                                             \
-	do {                                                                               \
-		errno = 0;                                                                 \
-		long ret_ = (long)(call);                                                  \
-		if (ret_ != -1 || errno != (err))                                          \
-			complain(__LINE__, #call, "wanted %s", strerror(err));             \
-	} while (0)
-
-__attribute__((format(printf, 3, 4), noreturn)) static void complain(int line, const char *cond,
-								      const char *format, ...)
+void complain(int line, const char *cond, const char *format, ...)
 {
 	int saved = errno;
 	va_list args;
@@ -66,13 +47,20 @@ __attribute__((format(printf, 3, 4), noreturn)) static void complain(int line, c
 	exit(1);
 }
 
-static void skip(const char *why)
+void left_out(const char *part, const char *why)
 {
-	fprintf(stderr, "fileprobe: skipped: %s\n", why);
+	fprintf(stderr, "left out: %s: %s\n", part, why);
+}
+
+static const char *check_name;
+
+void skip(const char *why)
+{
+	left_out(check_name, why);
 	exit(EXIT_SKIP);
 }
 
-static int open_new(const char *name)
+int open_new(const char *name)
 {
 	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
@@ -80,7 +68,7 @@ static int open_new(const char *name)
 	return fd;
 }
 
-static void write_all(int fd, const void *data, size_t size, off_t offset)
+void write_all(int fd, const void *data, size_t size, off_t offset)
 {
 	CHECK(pwrite(fd, data, size, offset) == (ssize_t)size, "write at %ld", (long)offset);
 }
@@ -95,7 +83,7 @@ static void fill_pattern(uint8_t *data, size_t size, uint64_t offset)
 	}
 }
 
-static void check_pattern(int fd, size_t size, off_t offset)
+void check_pattern(int fd, size_t size, off_t offset)
 {
 	uint8_t *want = malloc(size);
 	uint8_t *got = malloc(size);
@@ -108,7 +96,7 @@ static void check_pattern(int fd, size_t size, off_t offset)
 	free(got);
 }
 
-static void write_pattern(int fd, size_t size, off_t offset)
+void write_pattern(int fd, size_t size, off_t offset)
 {
 	uint8_t *data = malloc(size);
 
@@ -261,7 +249,7 @@ static void probe_renameflags(void)
 
 	if (renameat2(AT_FDCWD, "r-c", AT_FDCWD, "r-d", RENAME_WHITEOUT) != 0) {
 		CHECK(errno == EINVAL, "whiteout");
-		fputs("fileprobe: no RENAME_WHITEOUT on this file system\n", stderr);
+		left_out(check_name, "no RENAME_WHITEOUT");
 		return;
 	}
 	CHECK(lstat("r-c", &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0, "whiteout left");
@@ -607,7 +595,7 @@ static void probe_unlinked(void)
 }
 
 /* Runs a function as another user and group, in a child. */
-static void as_user(uid_t uid, gid_t gid, void (*run)(void))
+void as_user(uid_t uid, gid_t gid, void (*run)(void))
 {
 	int status;
 	pid_t child = fork();
@@ -1082,6 +1070,11 @@ static const struct probe {
 	{ "quota", probe_quota },
 	{ "socket", probe_socket },
 	{ "append", probe_append },
+	{ "statx", probe_statx },
+	{ "copy-range-64", probe_copyrange_64 },
+	{ "fallocate-modes", probe_fallocate_modes },
+	{ "syncfs", probe_syncfs },
+	{ "idmap", probe_idmap },
 };
 
 int main(int argc, char **argv)
@@ -1091,6 +1084,7 @@ int main(int argc, char **argv)
 			puts(probes[i].name);
 		else if (strcmp(argv[1], probes[i].name) == 0) {
 			umask(022);
+			check_name = argv[1];
 			probes[i].run();
 			return 0;
 		}
