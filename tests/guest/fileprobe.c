@@ -799,6 +799,14 @@ static void probe_groups(void)
 		CHECK(fstat(fd, &st) == 0 && st.st_uid == 2000 && st.st_gid == group, "%u:%u",
 		      st.st_uid, st.st_gid);
 		close(fd);
+		fd = open("groups", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0664);
+		if (fd >= 0) {
+			CHECK(fstat(fd, &st) == 0 && st.st_uid == 2000 && st.st_gid == group,
+			      "O_TMPFILE: %u:%u", st.st_uid, st.st_gid);
+			close(fd);
+		} else {
+			CHECK(errno == EOPNOTSUPP || errno == EISDIR, "O_TMPFILE by the group's right");
+		}
 		CHECK(mkdir("groups/sub", 0775) == 0, "mkdir by the group's right");
 		CHECK(mode_of("groups/sub") == 02775 || mode_of("groups/sub") == 02755, "mode %o",
 		      mode_of("groups/sub"));
