@@ -99,22 +99,25 @@ static int bulk_iov(const struct req *r, uint64_t off, uint32_t size, struct iov
 	return 0;
 }
 
-/* What the page cache has. Return: bytes, or -EAGAIN when there is more that must be waited for. */
-static ssize_t read_cached(int fd, struct iovec iov, off_t offset)
+/*
+ * Read all there is up to the end of the file; with RWF_NOWAIT: -EAGAIN when some of it must be waited for. An error after some
+ * bytes is an error: a short answer would be the end of the file to the guest.
+ */
+static ssize_t read_all(int fd, struct iovec iov, off_t offset, int flags)
 {
 	ssize_t total = 0;
 
 	for (;;) {
-		ssize_t n = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
+		ssize_t n = preadv2(fd, &iov, 1, offset, flags);
 
-		if (n < 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
+		if (n < 0 && flags && (errno == EAGAIN || errno == EOPNOTSUPP))
 			return -EAGAIN;
 		if (n < 0)
 			return -errno;
 		total += n;
 		if (n == 0 || (size_t)n == iov.iov_len)
 			return total;
-		/* Fewer than asked for: the end of the file, or of what is cached. The next try tells. */
+		/* Fewer than asked for: the end of the file, of what is cached, or of what can be read. The next try tells. */
 		iov.iov_base = (char *)iov.iov_base + n;
 		iov.iov_len -= (size_t)n;
 		offset += n;
@@ -137,15 +140,9 @@ int answer_read(struct req *r)
 		err = -EINVAL;
 	if (err < 0)
 		return err;
-	if (r->may_block) {
-		n = preadv2(h.h->fd, &iov, 1, (off_t)q->offset, 0);
-		if (n < 0)
-			n = -errno;
-	} else {
-		n = read_cached(h.h->fd, iov, (off_t)q->offset);
-		if (n == -EAGAIN)
-			return ANSWER_POOL;
-	}
+	n = read_all(h.h->fd, iov, (off_t)q->offset, r->may_block ? 0 : RWF_NOWAIT);
+	if (n == -EAGAIN && !r->may_block)
+		return ANSWER_POOL;
 	if (n < 0)
 		return (int)n;
 	rep = reply_add(r, 0, NULL);
