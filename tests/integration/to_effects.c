@@ -3,9 +3,7 @@
  */
 #define _GNU_SOURCE 1
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -335,26 +333,6 @@ START_TEST(created_by_another)
 }
 END_TEST
 
-/* What the host mounts while the daemon runs. In a namespace of this process's own, so it goes with it. */
-START_TEST(later_mounts)
-{
-	struct fuse_entry_out e, in;
-
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return; /* may not mount here: nothing to see */
-	ck_assert_int_eq(mount(env.share, env.share, NULL, MS_BIND, NULL), 0);
-	ck_assert_int_eq(mount(NULL, env.share, NULL, MS_SHARED, NULL), 0);
-	ck_assert_int_eq(mkdir(tu_path(&env, "sub"), 0755), 0);
-	to_start(_i == 0 ? NULL : WORDS("--propagate-mounts"));
-	ck_assert_int_eq(mount("none", tu_path(&env, "sub"), "tmpfs", 0, NULL), 0);
-	tu_write_file(tu_path(&env, "sub/file"), "x", 1, 0644);
-	ck_ok(fs_lookup(FS, TU_ROOT, "sub", &e));
-	ck_assert_int_eq(fs_lookup(FS, e.nodeid, "file", &in), _i == 0 ? -ENOENT : 0);
-	tu_stop(&env);
-	ck_assert_int_eq(umount2(env.share, MNT_DETACH), 0);
-}
-END_TEST
-
 /* Accepted for the sake of old command lines. */
 START_TEST(compatibility)
 {
@@ -448,7 +426,6 @@ TCase *effects_case(void)
 	tcase_add_loop_test(tc, compatibility, 0, 2);
 	tcase_add_loop_test(tc, norace, 0, 2);
 	tcase_add_test(tc, created_by_another);
-	tcase_add_loop_test(tc, later_mounts, 0, 2);
 	tcase_add_test(tc, inherited_socket);
 	tcase_add_loop_test(tc, version_and_help, 0, 2);
 	return tc;
