@@ -264,6 +264,90 @@ START_TEST(forget_against_lookup)
 }
 END_TEST
 
+#define MANY_DIRS 64u
+#define MANY_FORGETS 100u
+#define FORGETS_OF_64K 4090u
+
+/* Put it on its ring and say nothing: one kick for all. Once the ring is full, what is done makes room. */
+static void put_quietly(struct freq *q)
+{
+	int err;
+
+	fs_layout(q);
+	q->vq.reply = q->in.host;
+	q->vq.unique = fs_head(q)->unique;
+	q->vq.owner = q;
+	while ((err = ring_add(q->ring, &q->vq)) == -EAGAIN) {
+		ring_kick(q->ring);
+		if (!ring_pop(q->ring))
+			ck_ok(ring_sleep(q->ring, vuf_timeout_ms()));
+	}
+	ck_ok(err);
+}
+
+/*
+ * A ring whose answers fill the way back from the fsworker while its questions
+ * fill the way there. If ever both processes wait to write, neither reads.
+ */
+START_TEST(both_ways_full)
+{
+	static struct fuse_forget_one one[FORGETS_OF_64K];
+	struct fuse_batch_forget_in count = { .count = FORGETS_OF_64K };
+	struct freq *dirs[MANY_DIRS], *forgets[MANY_FORGETS], *last;
+	struct fuse_read_in in = { .size = 65536 };
+	struct fuse_open_out o;
+	char name[64];
+	size_t len;
+
+	for (unsigned int i = 0; i < 1500; i++) {
+		snprintf(name, sizeof(name), "a-name-that-is-not-so-short-%u", i);
+		ck_assert_int_eq(mknod(tu_path(&env, name), S_IFREG | 0644, 0), 0);
+	}
+	FS->queue = DEV_REQUEST;
+	ck_ok(fs_opendir(FS, TU_ROOT, 0, &o));
+	in.fh = o.fh;
+	/* Of nodes that there are not. */
+	for (unsigned int i = 0; i < FORGETS_OF_64K; i++)
+		one[i] = (struct fuse_forget_one){ .nodeid = 0x7000000 + i, .nlookup = 1 };
+	for (unsigned int i = 0; i < MANY_DIRS; i++) {
+		dirs[i] = fs_new(FS, FUSE_READDIR, TU_ROOT, sizeof(in), in.size);
+		ck_assert_ptr_nonnull(dirs[i]);
+		fs_put(dirs[i], &in, sizeof(in));
+	}
+	for (unsigned int i = 0; i < MANY_FORGETS; i++) {
+		forgets[i] = fs_new(FS, FUSE_BATCH_FORGET, 0, sizeof(count) + sizeof(one), 0);
+		ck_assert_ptr_nonnull(forgets[i]);
+		fs_put(forgets[i], &count, sizeof(count));
+		fs_put(forgets[i], one, sizeof(one));
+		forgets[i]->vq.noreply = true;
+	}
+	for (unsigned int i = 0; i < MANY_DIRS; i++)
+		put_quietly(dirs[i]);
+	for (unsigned int i = 0; i < MANY_FORGETS; i++)
+		put_quietly(forgets[i]);
+	last = fs_new(FS, FUSE_STATFS, TU_ROOT, 0, sizeof(struct fuse_statfs_out));
+	ck_assert_ptr_nonnull(last);
+	put_quietly(last);
+	ring_kick(last->ring);
+	ck_ok(fs_wait(last));
+	fs_free(last);
+	for (unsigned int i = 0; i < MANY_DIRS; i++) {
+		ck_ok(fs_wait(dirs[i]));
+		fs_reply(dirs[i], &len);
+		/* Large enough that a few of them are more than a socket holds. */
+		ck_assert_uint_gt(len, 60000);
+		fs_free(dirs[i]);
+	}
+	for (unsigned int i = 0; i < MANY_FORGETS; i++) {
+		ck_ok(fs_wait(forgets[i]));
+		fs_free(forgets[i]);
+	}
+	/* A new session needs every link to be at rest for a moment. */
+	FS->queue = DEV_REQUEST + 1;
+	tu_init(&env);
+}
+END_TEST
+
 TCase *load_case(void)
 {
 	TCase *tc = tf_case("load");
@@ -272,5 +356,6 @@ TCase *load_case(void)
 	tcase_add_test(tc, mixed_polling);
 	tcase_add_test(tc, resubmitted);
 	tcase_add_test(tc, forget_against_lookup);
+	tcase_add_test(tc, both_ways_full);
 	return tc;
 }
