@@ -2,6 +2,7 @@
  * test-options: the effect of each option.
  */
 #define _GNU_SOURCE 1
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -83,6 +84,95 @@ START_TEST(writeback)
 				  FUSE_WRITE_CACHE), 2);
 	tu_read_file(tu_path(&env, "file"), buf, sizeof(buf) - 1);
 	ck_assert_str_eq(buf, "0123ab6789");
+}
+END_TEST
+
+/* How many files a process has open with a flag. */
+static unsigned int opened_with(const char *pid, unsigned long flag)
+{
+	char path[600], line[128];
+	unsigned int n = 0;
+	struct dirent *de;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo", pid);
+	d = opendir(path);
+	while (d && (de = readdir(d))) {
+		FILE *f;
+
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, de->d_name);
+		f = fopen(path, "re");
+		while (f && fgets(line, sizeof(line), f))
+			n += !strncmp(line, "flags:", 6) && strtoul(line + 6, NULL, 8) & flag;
+		if (f)
+			fclose(f);
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* The same for the daemon's helpers together. */
+static unsigned int helpers_opened_with(unsigned long flag)
+{
+	unsigned int helpers = 0, n = 0;
+	DIR *d = opendir("/proc");
+	struct dirent *de;
+
+	ck_assert_ptr_nonnull(d);
+	while ((de = readdir(d))) {
+		char path[300], line[128];
+		pid_t parent = 0;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/status", de->d_name);
+		f = de->d_name[0] > '0' && de->d_name[0] <= '9' ? fopen(path, "re") : NULL;
+		while (f && fgets(line, sizeof(line), f))
+			if (!strncmp(line, "PPid:", 5))
+				parent = (pid_t)atoi(line + 5);
+		if (f)
+			fclose(f);
+		if (parent == env.d.pid) {
+			helpers++;
+			n += opened_with(de->d_name, flag);
+		}
+	}
+	closedir(d);
+	ck_assert_uint_eq(helpers, 2);
+	return n;
+}
+
+/*
+ * Pages of a shared mapping are written back through any handle that can write,
+ * and begin and end where the file does, not where blocks do. So what is
+ * O_DIRECT in the guest never is on the host.
+ */
+START_TEST(writeback_through_direct)
+{
+	enum { SIZE = 5001, AT = 777 };
+	static uint8_t data[SIZE], got[AT + SIZE + 1];
+	struct fuse_entry_out e;
+	struct fuse_open_out o;
+	uint64_t node, fh;
+
+	to_start(_i == 0 ? WORDS("-o", "writeback") : WORDS("-o", "writeback", "--data-path=forwarded"));
+	ck_assert(FS->flags & FUSE_WRITEBACK_CACHE);
+	tu_write_file(tu_path(&env, "file"), "x", 1, 0644);
+	node = tu_lookup(FS, TU_ROOT, "file");
+	fh = tu_open_file(FS, node, O_RDWR | O_DIRECT);
+	tu_fill(data, SIZE, 1);
+	ck_assert_int_eq(fs_write(FS, node, fh, data, SIZE, AT, O_RDWR | O_DIRECT, FUSE_WRITE_CACHE), SIZE);
+	ck_assert_uint_eq(tu_read_file(tu_path(&env, "file"), got, sizeof(got)), AT + SIZE);
+	ck_assert_int_eq(memcmp(got + AT, data, SIZE), 0);
+	ck_assert_int_eq(fs_read(FS, node, fh, got, SIZE, AT, O_RDWR | O_DIRECT), SIZE);
+	ck_assert_int_eq(memcmp(got, data, SIZE), 0);
+	ck_ok(fs_create(FS, TU_ROOT, "new", O_RDWR | O_CREAT | O_DIRECT, 0644, &e, &o));
+	ck_assert_int_eq(fs_write(FS, e.nodeid, o.fh, data, SIZE, AT, O_RDWR | O_DIRECT, FUSE_WRITE_CACHE), SIZE);
+	/* Some file systems take O_DIRECT and do not mind, so look. Both handles are open still. */
+	ck_assert_uint_ge(helpers_opened_with(O_RDWR), 2);
+	ck_assert_uint_eq(helpers_opened_with(O_DIRECT), 0);
 }
 END_TEST
 
@@ -413,6 +503,7 @@ TCase *effects_case(void)
 
 	tcase_add_loop_test(tc, caching, 0, N_CACHE_ROWS);
 	tcase_add_test(tc, writeback);
+	tcase_add_loop_test(tc, writeback_through_direct, 0, 2);
 	tcase_add_loop_test(tc, no_writeback, 0, 2);
 	tcase_add_test(tc, xattr_on);
 	tcase_add_loop_test(tc, xattr_off, 0, 2);
