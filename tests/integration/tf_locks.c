@@ -345,6 +345,61 @@ START_TEST(flush_drops_posix_locks)
 }
 END_TEST
 
+/*
+ * One thread closes the file while others of its process lock it. What the
+ * process had before it closed ends, whatever comes in between; what was
+ * granted meanwhile its kernel undoes, as on a local file.
+ */
+START_TEST(flush_against_setlk)
+{
+	enum { N = 24, ROUNDS = 300 };
+	struct fuse_file_lock lk = { .type = F_WRLCK };
+	struct fuse_flush_in fl = { .lock_owner = OWNER_A };
+	struct hostlock h;
+	struct freq *q[N + 1];
+
+	setup_file();
+	fl.fh = fh;
+	/* An owner that is in use for long: it waits for a lock. */
+	ck_ok(lock(OWNER_A, F_WRLCK, 0, 9));
+	ck_ok(hostlock_hold(&h, path, HOSTLOCK_POSIX, F_WRLCK, 20, 10));
+	q[0] = lock_wait_begin(OWNER_A, F_WRLCK, 20, 29);
+	queue_is_free(q[0]);
+	ck_ok(fs_flush(FS, node, fh, OWNER_A));
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 10));
+	hostlock_drop(&h);
+	ck_ok(fs_wait(q[0]));
+	fs_free(q[0]);
+	ck_ok(lock(OWNER_A, F_UNLCK, 0, END_OF_FILE));
+	ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 0));
+	/* And owners that are for a moment, again and again. */
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		FS->queue = DEV_REQUEST;
+		ck_ok(lock(OWNER_A, F_WRLCK, 0, 9));
+		for (unsigned int i = 0; i <= N; i++) {
+			FS->queue = DEV_REQUEST + i % (env.dev.nrings - 1);
+			if (i == N / 2) {
+				q[i] = fs_new(FS, FUSE_FLUSH, node, sizeof(fl), 0);
+				ck_assert_ptr_nonnull(q[i]);
+				fs_put(q[i], &fl, sizeof(fl));
+				ck_ok(fs_submit(q[i]));
+			} else {
+				lk.start = lk.end = 100 + i;
+				q[i] = fs_setlk_begin(FS, FUSE_SETLK, node, fh, OWNER_A, &lk, 0);
+				ck_assert_ptr_nonnull(q[i]);
+			}
+		}
+		for (unsigned int i = 0; i <= N; i++) {
+			ck_ok(fs_wait(q[i]));
+			fs_free(q[i]);
+		}
+		ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 10));
+		ck_ok(round & 1 ? fs_flush(FS, node, fh, OWNER_A) : lock(OWNER_A, F_UNLCK, 0, END_OF_FILE));
+		ck_ok(hostlock_try(path, HOSTLOCK_POSIX, F_WRLCK, 0, 0));
+	}
+}
+END_TEST
+
 /* An OFD lock of the guest: its owner is the open file, which FLUSH and RELEASE do not name. */
 START_TEST(release_drops_locks_of_its_file)
 {
@@ -456,6 +511,7 @@ TCase *posix_locks_case(void)
 	tcase_add_test(tc, many_waiters);
 	tcase_add_test(tc, disconnect_with_a_waiter);
 	tcase_add_test(tc, flush_drops_posix_locks);
+	tcase_add_test(tc, flush_against_setlk);
 	tcase_add_test(tc, release_drops_locks_of_its_file);
 	tcase_add_test(tc, shared_locks_do_not_write);
 	tcase_add_test(tc, posix_between_two_guests);
