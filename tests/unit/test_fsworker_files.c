@@ -593,6 +593,52 @@ START_TEST(opening_and_init)
 }
 END_TEST
 
+/*
+ * A link ends while the pool is at a request of it: what the job will answer on stays open, so that the answer does not go to
+ * whatever has got the number meanwhile.
+ */
+START_TEST(pool_job_outlives_its_link)
+{
+	struct ipc_open_req q = { .flags = O_RDONLY };
+	struct link *l = &fx_w.links[0];
+	int host, fds[2];
+	uint32_t before;
+	char c;
+
+	fx_write_file("file", "x", 0644);
+	q.nodeid = fx_node(ROOT, "file");
+	signal(SIGIO, SIG_IGN);
+	host = open(fx_path("file"), O_RDWR);
+	ck_ok(fcntl(host, F_SETLEASE, F_WRLCK));
+	fx_send(0, IPC_OPEN, 7, &q, sizeof(q), NULL, 0);
+	/* Links are served in order: when this is answered, the pool has the other. */
+	ck_ok(fx_getattr(ROOT, NULL));
+	before = atomic_load(&l->refs);
+	/* The transport's end closes; the link's thread sees it, and leaves. */
+	close_fd(&fx_peer[0]);
+	for (int i = 0; atomic_load(&l->refs) == before; i++) {
+		ck_assert_int_lt(i, 20000);
+		usleep(1000);
+	}
+	/* These get the lowest numbers there are. */
+	ck_ok(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds));
+	ck_ok(fcntl(host, F_SETLEASE, F_UNLCK));
+	/* The job is done: its reference to the link is the last, and goes. */
+	for (int i = 0; atomic_load(&l->refs); i++) {
+		ck_assert_int_lt(i, 20000);
+		usleep(1000);
+	}
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_lt(recv(fds[i], &c, 1, MSG_DONTWAIT), 0);
+	close(fds[0]);
+	close(fds[1]);
+	close(host);
+	/* The other link is as it was. */
+	fx_send(1, IPC_GETATTR, 8, &(struct ipc_getattr_req){ .nodeid = ROOT }, sizeof(struct ipc_getattr_req), NULL, 0);
+	ck_ok(fx_receive(1, NULL, 20000));
+}
+END_TEST
+
 START_TEST(limits)
 {
 	struct ipc_entry e;
@@ -723,7 +769,7 @@ int main(void)
 {
 	const TTest *plain[] = { create, tmpfile_linked, open_release, release_before_grant, file_calls, directories,
 				 readdirplus, record_locks, waiting, waiting_and_init, opening_and_init,
-				 storm, NULL };
+				 pool_job_outlives_its_link, storm, NULL };
 	const TTest *forwarded[] = { forwarded_io, NULL };
 	const TTest *small[] = { limits, NULL };
 	Suite *s = suite_create("fsworker_files");
