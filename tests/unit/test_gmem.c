@@ -360,26 +360,6 @@ START_TEST(other_signals_still_kill)
 }
 END_TEST
 
-START_TEST(huge_pages)
-{
-	const uint64_t huge = 2u << 20;
-	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | (21 << 26));
-	struct gmem *m;
-	volatile char *p;
-
-	if (fd < 0 || ftruncate(fd, (off_t)(2 * huge)))
-		return; /* none reserved on this machine */
-	m = add(gmem_new(), GUEST, huge, USER, huge / 2, fd);
-	p = at(m, GUEST, huge);
-	ck_assert_int_eq(ftruncate(fd, 0), 0);
-	ck_assert_int_eq(p[PAGE], 0);
-	ck_assert_int_eq(p[huge - 1], 0);
-	ck_assert(gmem_take_fault());
-	gmem_unref(m);
-	close(fd);
-}
-END_TEST
-
 START_TEST(new_memfd)
 {
 	int fd = gmem_new_memfd("test", 3 * PAGE);
@@ -425,7 +405,6 @@ int main(void)
 	tcase_add_test(t, truncation);
 	tcase_add_test(t, truncation_in_threads);
 	tcase_add_test(t, other_signals_still_kill);
-	tcase_add_test(t, huge_pages);
 	tcase_add_test(t, new_memfd);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
