@@ -8,6 +8,8 @@
 
 #include <sys/socket.h>
 
+#define IPC_SKB_SLACK 1024 /* of a sender's buffer, for the kernel's own use */
+
 /* One row of the table, for one type and its reply. */
 struct ipc_row {
 	const char *name;
@@ -86,12 +88,34 @@ const char *ipc_type_name(uint16_t type)
 	return row ? row->name : "?";
 }
 
+/* A datagram is refused for good (EMSGSIZE) when it is larger than the sender's buffer, whose default is the host's
+ * (net.core.wmem_default). The kernel doubles what is asked for, and bounds it by net.core.wmem_max. */
+static int make_room(int fd)
+{
+	int bytes = IPC_DGRAM_MAX;
+	socklen_t len = sizeof(bytes);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &len) < 0)
+		return -errno;
+	return bytes < (int)IPC_DGRAM_MAX + IPC_SKB_SLACK ? -ENOBUFS : 0;
+}
+
 /* ipc_pair() - see channel.h. */
 int ipc_pair(int sv[2])
 {
+	int r;
+
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
-	return 0;
+	r = make_room(sv[0]);
+	if (r == 0)
+		r = make_room(sv[1]);
+	if (r < 0) {
+		close_fd(&sv[0]);
+		close_fd(&sv[1]);
+	}
+	return r;
 }
 
 /* ipc_batch_reset() - drop whatever waits. */

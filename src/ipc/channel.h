@@ -39,7 +39,7 @@ struct ipc_dgram {
 const char *ipc_type_name(uint16_t type);
 
 /* ipc_pair() - a socketpair for a channel; both ends close-on-exec and blocking.
- * Returns 0 or -errno. */
+ * Returns 0, -ENOBUFS when net.core.wmem_max of this host is too small for a datagram, or another -errno. */
 int ipc_pair(int sv[2]) NODISCARD;
 
 void ipc_batch_reset(struct ipc_batch *b);

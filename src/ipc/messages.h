@@ -22,7 +22,7 @@
 #define IPC_XATTR_MAX 65536    /* XATTR_SIZE_MAX and XATTR_LIST_MAX */
 #define IPC_DIR_TAIL 65536     /* bytes of directory entries in one reply */
 #define IPC_FORGET_TAIL 65536  /* bytes of struct ipc_forget_one in one request */
-#define IPC_DGRAM_MAX 131072   /* one datagram; below the default SO_SNDBUF */
+#define IPC_DGRAM_MAX 131072   /* one datagram; ipc_pair() makes room for it */
 #define IPC_FDS_MAX 250        /* descriptors in one datagram; the kernel's limit is 253 */
 #define IPC_LINKS_MAX 129      /* rings: hiprio and 128 request queues */
 

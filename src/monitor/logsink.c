@@ -3,7 +3,7 @@
  * Role: monitor. A child's records are datagrams on a socket that only that child has: who speaks is known by the
  * descriptor, whatever the text says. The text is not trusted: what is not printable is escaped (it may have been
  * chosen by a guest to move an operator's cursor), what is too much is counted and left out, and a line ends where it
- * ends here. An stderr that takes nothing loses records; it never stops the monitor.
+ * ends here. Neither an stderr nor a system's log that takes nothing stops the monitor; it loses records.
  */
 #include "monitor/monitor.h"
 
@@ -66,7 +66,7 @@ static void put_line(const char *who, enum log_level level, const char *text, si
 		line[n++] = hex[c & 15];
 	}
 	if (use_syslog) {
-		syslog(level_syslog[level], "%.*s", (int)n, line);
+		syslog_line(level_syslog[level], line, n);
 		return;
 	}
 	line[n++] = '\n';
@@ -84,14 +84,13 @@ void logsink_own(enum log_level level, const char *text, size_t len)
 /**
  * logsink_start() - from here on records go where the options say; before, to stderr.
  *
- * Opens syslog's socket and reads the time zone now, while files can be opened.
+ * To be called while files can be opened.
  */
 void logsink_start(bool to_syslog)
 {
 	if (!to_syslog)
 		return;
-	tzset();
-	openlog("virtiofsd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	syslog_open();
 	use_syslog = true;
 }
 

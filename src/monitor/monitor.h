@@ -87,6 +87,10 @@ void logsink_own(enum log_level level, const char *text, size_t len);
 void logsink_drain(struct child *c, unsigned int most);
 bool logsink_over_rate(const struct child *c) NODISCARD;
 
+/* syslog_out.c */
+void syslog_open(void);
+void syslog_line(int level, const char *text, size_t len);
+
 /* supervise.c */
 void supervise_run(struct monitor *m);
 

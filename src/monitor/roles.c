@@ -130,7 +130,8 @@ int roles_start(struct monitor *m)
 	for (; n < m->cfg->nlinks; n++) {
 		r = ipc_pair(links[n]);
 		if (r < 0) {
-			log_err("cannot make the links between the children: %s: raise the descriptor limit", strerror(-r));
+			log_err("cannot make the links between the children: %s: raise %s", strerror(-r),
+				r == -ENOBUFS ? "net.core.wmem_max (131072 will do)" : "the descriptor limit");
 			close_links(links, n);
 			return r;
 		}

@@ -21,6 +21,7 @@ struct handles {
 	struct shard shard[SHARDS];
 	pthread_mutex_t node_lock; /* taken alone or inside a shard's lock */
 	struct handle *node[NODE_BUCKETS];
+	uint32_t open, open_max; /* atomic: descriptors, those that are expected included */
 	uint32_t special; /* atomic: handles with suidgid set, so that the usual case is one load */
 };
 
@@ -37,6 +38,7 @@ struct handles *handles_new(uint32_t slots)
 	if (!t)
 		return NULL;
 	t->slots = slots;
+	t->open_max = slots > UINT32_MAX / 2 ? UINT32_MAX : slots * 2; /* the monitor saw to it that the limit allows it */
 	t->slot = calloc(slots, sizeof(struct handle *));
 	if (!t->slot) {
 		free(t);
@@ -56,6 +58,21 @@ void handles_free(struct handles *t)
 	handles_clear(t);
 	free(t->slot);
 	free(t);
+}
+
+/* handles_reserve() - see handles.h. */
+bool handles_reserve(struct handles *t)
+{
+	if (likely(__atomic_add_fetch(&t->open, 1, __ATOMIC_RELAXED) <= t->open_max))
+		return true;
+	handles_unreserve(t);
+	return false;
+}
+
+/* handles_unreserve() - see handles.h. */
+void handles_unreserve(struct handles *t)
+{
+	__atomic_sub_fetch(&t->open, 1, __ATOMIC_RELAXED);
 }
 
 static pthread_mutex_t *lock_of(struct handles *t, uint64_t fh)
@@ -102,15 +119,13 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 	uint32_t i = (uint32_t)fh;
 	struct handle *h, *stale;
 
-	if (i >= t->slots) {
-		close(fd);
-		return -EPROTO;
-	}
-	h = calloc(1, sizeof(*h));
+	h = i < t->slots ? calloc(1, sizeof(*h)) : NULL;
 	if (!h) {
 		close(fd);
-		return -ENOMEM;
+		handles_unreserve(t);
+		return i < t->slots ? -ENOMEM : -EPROTO;
 	}
+	h->table = t;
 	h->fh = fh;
 	h->nodeid = nodeid;
 	h->fd = fd;
@@ -163,6 +178,7 @@ void handle_put(struct handle *h)
 {
 	if (h && __atomic_sub_fetch(&h->refs, 1, __ATOMIC_ACQ_REL) == 0) {
 		close(h->fd);
+		handles_unreserve(h->table);
 		free(h);
 	}
 }

@@ -10,6 +10,7 @@
 #include "common/base.h"
 
 struct handle {
+	struct handles *table;
 	uint64_t fh, nodeid;
 	int fd;
 	uint32_t refs;        /* atomic */
@@ -26,10 +27,16 @@ struct handles;
 /* handles_new() - @slots: how many handles the fsworker may make. NULL: no memory. */
 struct handles *handles_new(uint32_t slots);
 
+/* handles_reserve() - before a file is opened: is there a descriptor to spare for its grant? One that was released stays
+ * open while a pool thread uses it, and its number is given out again meanwhile, so what is open is not bounded by the
+ * fsworker's slots. handles_add() takes the reservation over, handles_unreserve() gives it back. */
+bool handles_reserve(struct handles *t) NODISCARD;
+void handles_unreserve(struct handles *t);
+
 /* handles_free() - with all handles; nobody uses the table any more. */
 void handles_free(struct handles *t);
 
-/* handles_add() - note a granted descriptor (taken over, also on error).
+/* handles_add() - note a granted descriptor (taken over, also on error, as is the caller's reservation).
  * @mode: st_mode of the file. Return 0, -EPROTO when the id is out of range or known already, -ENOMEM. */
 int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_t open_flags,
 		uint32_t mode) NODISCARD;

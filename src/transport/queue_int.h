@@ -76,6 +76,7 @@ struct request {
 	uint32_t size;
 	uint32_t flags;
 	int parked_error; /* WAITING, answered while the ring was stopped: the errno, else -1 */
+	bool reserved;    /* a descriptor for the file that it opens, see handles_reserve() */
 	bool cancel;      /* its CANCEL found no room on the link and is still to be sent */
 	/* WRITE: where its data is in guest memory, and what was asked for */
 	struct virtq_seg *out_seg; /* allocated when kept */

@@ -35,6 +35,7 @@ struct request *request_alloc(struct queue *q)
 	r->state = REQUEST_NEW;
 	r->bulk_slot = -1;
 	r->parked_error = -1;
+	r->reserved = false;
 	r->seg = NULL;
 	r->out_seg = NULL;
 	r->nseg = r->nout = 0;
@@ -68,6 +69,8 @@ void request_free(struct request *r)
 		r->cancel = false;
 		q->ncancels--;
 	}
+	if (unlikely(r->reserved))
+		handles_unreserve(q->dev->handles);
 	link_bulk_free(r);
 	if (r->state != REQUEST_NEW) {
 		if (r->seg != r->inline_seg)

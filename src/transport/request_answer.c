@@ -81,6 +81,7 @@ static bool take_grant(struct request *r, const struct ipc_msg *m, uint64_t fh, 
 		wrong(r, "a descriptor, where none may be");
 		return false;
 	}
+	r->reserved = false;
 	error = handles_add(r->q->dev->handles, fh, nodeid, ipc_take_fd(r->q->in, m, 0),
 			    r->flags & ~(uint32_t)O_DIRECT, mode);
 	if (error == 0)

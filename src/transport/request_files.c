@@ -24,10 +24,21 @@ static void writer_cred(struct ipc_cred *c, const struct fuse_req *fr)
 	*c = (struct ipc_cred){ .uid = fr->h.uid, .gid = fr->h.gid };
 }
 
+/* A question that is answered with an open file. */
+static void *ask_to_open(struct request *r, uint16_t type, uint32_t tail_len, char **tail)
+{
+	r->reserved = handles_reserve(r->q->dev->handles);
+	if (r->reserved)
+		return link_add(r, type, tail_len, tail);
+	log_limited(LOG_LVL_WARN, "the guest has too many files open, or closed while they are in use");
+	request_reply_error(r, ENFILE);
+	return NULL;
+}
+
 void request_open(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_open_in *in = fr->arg;
-	struct ipc_open_req *m = link_add(r, IPC_OPEN, 0, NULL);
+	struct ipc_open_req *m = ask_to_open(r, IPC_OPEN, 0, NULL);
 
 	if (!m)
 		return;
@@ -41,7 +52,7 @@ void request_create(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_create_in *in = fr->arg;
 	char *tail;
-	struct ipc_create_req *m = link_add(r, IPC_CREATE, fr->name_len[0], &tail);
+	struct ipc_create_req *m = ask_to_open(r, IPC_CREATE, fr->name_len[0], &tail);
 
 	if (!m)
 		return;
@@ -63,7 +74,7 @@ void request_create(struct request *r, const struct fuse_req *fr)
 void request_tmpfile(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_create_in *in = fr->arg;
-	struct ipc_tmpfile_req *m = link_add(r, IPC_TMPFILE, 0, NULL);
+	struct ipc_tmpfile_req *m = ask_to_open(r, IPC_TMPFILE, 0, NULL);
 
 	if (!m)
 		return;

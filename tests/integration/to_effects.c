@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 
 #include "hostlock.h"
@@ -388,6 +390,51 @@ START_TEST(syslog_is_no_stderr)
 }
 END_TEST
 
+/* Send until nothing more goes. Return how many lines went. */
+static int fill_log(const struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int n = 0;
+
+	while (sendto(fd, "full", 4, 0, (const struct sockaddr *)a, sizeof(*a)) == 4)
+		n++;
+	ck_assert_int_eq(errno, EAGAIN);
+	close(fd);
+	return n;
+}
+
+/*
+ * A system's log that nobody reads: the daemon loses lines, serves and ends as ever.
+ * What such a log takes looks like a record of syslog.
+ */
+START_TEST(stuck_syslog)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	char line[512];
+	ssize_t n;
+	int fd;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("none", "/dev", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mknod("/dev/null", S_IFCHR | 0666, makedev(1, 3)), 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	/* A sender has a limit of its own, below that of the log perhaps. */
+	while (fill_log(&a) > 0)
+		;
+	ck_assert_uint_eq(log_size(WORDS("--syslog", "-d")), 0);
+	while ((n = recv(fd, line, sizeof(line), MSG_DONTWAIT)) > 0)
+		ck_assert_msg(n == 4, "%.*s", (int)n, line);
+	ck_assert_uint_eq(log_size(WORDS("--syslog", "-d")), 0);
+	n = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT);
+	ck_assert_int_gt(n, 0);
+	line[n] = '\0';
+	ck_assert_msg(line[0] == '<' && strstr(line, " virtiofsd["), "%s", line);
+	close(fd);
+}
+END_TEST
+
 /*
  * A file that the host made after the guest had seen nothing there: the daemon
  * opens it by its name, or with norace has the guest's kernel look again.
@@ -514,6 +561,7 @@ TCase *effects_case(void)
 	tcase_add_test(tc, longest_tag);
 	tcase_add_test(tc, log_levels);
 	tcase_add_test(tc, syslog_is_no_stderr);
+	tcase_add_test(tc, stuck_syslog);
 	tcase_add_loop_test(tc, compatibility, 0, 2);
 	tcase_add_loop_test(tc, norace, 0, 2);
 	tcase_add_test(tc, created_by_another);

@@ -43,6 +43,35 @@ START_TEST(ids)
 }
 END_TEST
 
+/* What is released but still in use counts, whatever its number has come to mean meanwhile. */
+START_TEST(descriptors_are_bounded)
+{
+	struct handles *t = handles_new(2);
+	struct handle *used[4];
+
+	for (uint32_t i = 0; i < 4; i++) {
+		ck_assert(handles_reserve(t));
+		ck_assert_int_eq(handles_add(t, FH(i + 1, 1), 10, null_fd(), O_RDWR, S_IFREG), 0);
+		used[i] = handles_get(t, FH(i + 1, 1));
+		handles_remove(t, FH(i + 1, 1));
+	}
+	ck_assert(!handles_reserve(t));
+	handle_put(used[2]);
+	ck_assert(handles_reserve(t));
+	ck_assert(!handles_reserve(t));
+	handles_unreserve(t);
+	/* An answer that is wrong gives the place back as well. */
+	ck_assert(handles_reserve(t));
+	ck_assert_int_eq(handles_add(t, FH(1, 9), 10, null_fd(), O_RDWR, S_IFREG), -EPROTO);
+	ck_assert(handles_reserve(t));
+	handles_unreserve(t);
+	handle_put(used[0]);
+	handle_put(used[1]);
+	handle_put(used[3]);
+	handles_free(t);
+}
+END_TEST
+
 START_TEST(later_generation_replaces_a_stale_one)
 {
 	struct handles *t = handles_new(8);
@@ -130,4 +159,4 @@ START_TEST(threads)
 }
 END_TEST
 
-UNIT_MAIN("handles", ids, later_generation_replaces_a_stale_one, refused_descriptors_are_closed, special_bits_follow_the_file, threads)
+UNIT_MAIN("handles", ids, descriptors_are_bounded, later_generation_replaces_a_stale_one, refused_descriptors_are_closed, special_bits_follow_the_file, threads)
