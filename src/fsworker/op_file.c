@@ -19,6 +19,8 @@
 /* A write of this size or smaller costs less than handing it on. */
 #define WRITE_INLINE_MAX 65536u
 
+#define OVERFLOW_ID 65534u /* the kernel's own stand-in for an id that cannot be told */
+
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
@@ -153,6 +155,7 @@ int answer_read(struct req *r)
 /* answer_write() - WRITE */
 int answer_write(struct req *r)
 {
+	static const struct ipc_cred nobody = { .uid = OVERFLOW_ID, .gid = OVERFLOW_ID };
 	const struct ipc_write_req *q = r->body;
 	struct ipc_write_rep *rep;
 	AUTO_HANDLE h = { 0 };
@@ -168,7 +171,9 @@ int answer_write(struct req *r)
 		return err;
 	if (!r->may_block && (q->size > WRITE_INLINE_MAX || h.h->flags & (O_DSYNC | O_DIRECT)))
 		return ANSWER_POOL;
-	err = q->flags & IPC_WRITE_AS_CALLER ? creds_become(&q->cred) : creds_root();
+	/* Who cannot be named (a guest's write-back, any writer in guests since Linux 6.12) is not the superuser, for whom file
+	 * systems keep blocks. What the transport writes is nobody's, too. */
+	err = creds_become(q->flags & IPC_WRITE_AS_CALLER ? &q->cred : &nobody);
 	if (err == 0)
 		err = creds_fsetid(!(q->flags & IPC_WRITE_KILL_SUIDGID));
 	if (err < 0)

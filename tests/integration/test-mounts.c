@@ -56,6 +56,7 @@ static Suite *make_suite(void)
 
 	suite_add_tcase(s, reads_case());
 	suite_add_tcase(s, later_case());
+	suite_add_tcase(s, reserve_case());
 	return s;
 }
 

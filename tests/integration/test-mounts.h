@@ -21,5 +21,6 @@ TCase *tm_case(const char *name);
 
 TCase *reads_case(void);
 TCase *later_case(void);
+TCase *reserve_case(void);
 
 #endif

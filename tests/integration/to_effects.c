@@ -4,7 +4,9 @@
 #define _GNU_SOURCE 1
 #include <dirent.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
