@@ -178,7 +178,9 @@ static int make_flags(struct config *c, const struct options *o)
 		{ SET_PROPAGATE_MOUNTS, CFG_PROPAGATE, false },
 	};
 	static const struct word paths[] = { { "direct", 0 }, { "forwarded", CFG_FORWARDED } };
-	unsigned int path = 0;
+	/* Named so by libvirt, and by daemons that have others. */
+	static const struct word sandboxes[] = { { "namespace", 0 } };
+	unsigned int path = 0, sandbox = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		const char *v = o->value[flags[i].setting];
@@ -188,7 +190,7 @@ static int make_flags(struct config *c, const struct options *o)
 	}
 	int r = get_word(o, SET_DATA_PATH, paths, ARRAY_SIZE(paths), &path);
 	c->flags |= path;
-	return r;
+	return r ? r : get_word(o, SET_SANDBOX, sandboxes, ARRAY_SIZE(sandboxes), &sandbox);
 }
 
 /* A guest refuses a tag with a line break, and an operator's terminal should not have to. */

@@ -472,6 +472,19 @@ START_TEST(created_by_another)
 }
 END_TEST
 
+/* As libvirt writes it: up to version 9 in one list, later in options of their own. */
+START_TEST(as_libvirt)
+{
+	char buf[8];
+
+	to_start(_i == 0 ? WORDS("--thread-pool-size=16", "-o", "cache=always,sandbox=namespace,xattr,flock,posix_lock") :
+			   WORDS("--cache=always", "--sandbox=namespace", "--xattr", "--thread-pool-size=16",
+				 "--log-level=debug"));
+	ck_ok(fs_setxattr(FS, TU_ROOT, "user.a", "v", 1, 0));
+	ck_assert_int_eq(fs_getxattr(FS, TU_ROOT, "user.a", buf, 8), 1);
+}
+END_TEST
+
 /* Accepted for the sake of old command lines. */
 START_TEST(compatibility)
 {
@@ -562,6 +575,7 @@ TCase *effects_case(void)
 	tcase_add_test(tc, configured_tag);
 	tcase_add_test(tc, longest_tag);
 	tcase_add_test(tc, log_levels);
+	tcase_add_loop_test(tc, as_libvirt, 0, 2);
 	tcase_add_test(tc, syslog_is_no_stderr);
 	tcase_add_test(tc, stuck_syslog);
 	tcase_add_loop_test(tc, compatibility, 0, 2);

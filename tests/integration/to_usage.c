@@ -61,6 +61,12 @@ static const struct usage_row rows[] = {
 	{ { SOCK, SRC, "-o", "timeout=nan" }, 2, "nan" },
 	{ { SOCK, SRC, "-o", "log_level=loud" }, 2, "loud" },
 	{ { SOCK, SRC, "-o", "xattr=1" }, 2, "xattr" },
+	{ { SOCK, SRC, "--xattr=1" }, 2, "xattr" },
+	{ { SOCK, SRC, "--xattr", "-o", "no_xattr" }, 2, "xattr" },
+	{ { SOCK, SRC, "--log-level=loud" }, 2, "loud" },
+	/* There is only one way to be shut in. */
+	{ { SOCK, SRC, "--sandbox=none" }, 2, "namespace" },
+	{ { SOCK, SRC, "-o", "sandbox=chroot" }, 2, "namespace" },
 	{ { SOCK, SRC, "--tag=" }, 2, "tag" },
 	{ { SOCK, SRC, "--tag=" LONG_50 }, 2, "tag" },
 	{ { "--fd=x", SRC }, 2, "fd" },
