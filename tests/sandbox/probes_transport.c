@@ -51,7 +51,7 @@ TRY(stray_number, 4095L)
 
 static int grant_works(struct scene *s)
 {
-	char a[16] = "0123456789abcdef", b[16];
+	char a[] = "0123456789abcdef", b[16];
 	struct iovec w = { a, 16 }, r = { b, 16 };
 	loff_t in = 0, out = 64;
 	struct stat st;
