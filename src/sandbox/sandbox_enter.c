@@ -21,6 +21,7 @@
 
 #include "common/log.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,7 +37,9 @@ struct entering {
 };
 
 /* malloc asks for the number of processors when threads compete for its arenas, and reads it from a file below /sys.
- * The transport would be killed for that; the fsworker would open what its guest has put there. */
+ * The transport would be killed for that; the fsworker would open what its guest has put there. So it would be for the file
+ * below /proc/sys that malloc reads before it first shrinks a thread's arena: arenas keep what they have (large blocks
+ * are mappings of their own, and go back). */
 static int stage_libc(struct entering *e)
 {
 	cpu_set_t cpus;
@@ -44,7 +47,10 @@ static int stage_libc(struct entering *e)
 	e->step = "settle the number of malloc's arenas";
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
 		CPU_ZERO(&cpus);
-	return mallopt(M_ARENA_MAX, 8 * MAX(CPU_COUNT(&cpus), 1)) == 1 || SANDBOX_SANITIZED ? 0 : -EINVAL;
+	if (mallopt(M_ARENA_MAX, 8 * MAX(CPU_COUNT(&cpus), 1)) != 1 && !SANDBOX_SANITIZED)
+		return -EINVAL;
+	e->step = "keep malloc from shrinking its arenas";
+	return mallopt(M_TRIM_THRESHOLD, INT_MAX) == 1 || SANDBOX_SANITIZED ? 0 : -EINVAL;
 }
 
 static int stage_bound(struct entering *e)
