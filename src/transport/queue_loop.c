@@ -43,6 +43,8 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 		link_read(l->q);
 	if (what & EV_WRITE) {
 		link_flush(l->q);
+		if (!l->q->out_full && !l->q->link_dead)
+			queue_loop_watch_link(l, true, false);
 		queue_run_ring(l->q);
 	}
 	queue_finish_round(l->q);

@@ -33,11 +33,16 @@ void link_flush(struct queue *q)
 	if (q->link_dead || q->out->used == 0)
 		return;
 	r = ipc_batch_send(q->link_fd, q->out);
-	if (r == 0 || r == -EAGAIN) {
-		if (q->out_full != (r != 0)) {
-			q->out_full = r != 0;
-			queue_loop_watch_link(q->loop, true, q->out_full);
-		}
+	if (r == 0) {
+		/* The link stays watched for room: what it finds it tells the loop, which goes on with the ring. Here nobody would,
+		 * if this is the end of a round that began when there was none. */
+		q->out_full = false;
+		return;
+	}
+	if (r == -EAGAIN) {
+		if (!q->out_full)
+			queue_loop_watch_link(q->loop, true, true);
+		q->out_full = true;
 		return;
 	}
 	link_broken(q, r == -EPIPE || r == -ECONNRESET ? "the fsworker is gone" : "it cannot be written to");
