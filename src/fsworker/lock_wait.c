@@ -20,7 +20,8 @@
 #define WAITS_MAX 1024u
 #define WAIT_STACK (128u * 1024)
 #define WAIT_SIGNAL SIGUSR1
-#define CIRCLE_MAX 64u /* owners that are looked at for one wait */
+#define CIRCLE_MAX 64u       /* owners that a circle may have */
+#define CIRCLE_BUDGET 20000u /* owners and locks that are looked at for one wait, under the lock of all: some milliseconds */
 #define CALL_BACK_NS 1000000 /* between two signals to a thread that has not noticed yet */
 
 static struct {
@@ -159,22 +160,23 @@ static void *wait_thread(void *arg)
  * Would the owner wait for itself, by way of others who wait? As the guest's own kernel finds out for its local files,
  * and nobody else can here: to the host's kernel each of the descriptions is a stranger. Those in the list cannot get
  * on meanwhile, as they leave it under its lock before they are answered, and what they hold the kernel tells; so a
- * circle is one, and the last wait that closes it sees it.
+ * circle is one, and the last wait that closes it sees it. A guest that has too much to look at waits, as it would without.
  */
 static bool closes_circle(const struct lock_wait *w)
 {
 	uint64_t names[CIRCLE_MAX], own;
+	uint32_t budget = CIRCLE_BUDGET;
 	size_t count;
 
 	if (!w->owner)
 		return false;
 	own = lock_owner_name(w->owner);
-	count = lock_holders(w->table, w->owner, &w->range, names, 0, CIRCLE_MAX);
+	count = lock_holders(w->table, w->owner, &w->range, names, 0, CIRCLE_MAX, &budget);
 	for (size_t i = 0; i < count && names[i] != own; i++)
 		for (const struct lock_wait *o = waits.first; o; o = o->next)
 			if (o->owner && o->table == w->table && o->state == LOCK_WAIT_GO_ON &&
 			    lock_owner_name(o->owner) == names[i])
-				count = lock_holders(o->table, o->owner, &o->range, names, count, CIRCLE_MAX);
+				count = lock_holders(o->table, o->owner, &o->range, names, count, CIRCLE_MAX, &budget);
 	for (size_t i = 0; i < count; i++)
 		if (names[i] == own)
 			return true;

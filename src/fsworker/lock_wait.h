@@ -44,6 +44,6 @@ int lock_owner_fd(const struct lock_owner *o);
 uint64_t lock_owner_name(const struct lock_owner *o);
 void lock_owner_put(struct lock_table *t, struct lock_owner *o);
 size_t lock_holders(struct lock_table *t, const struct lock_owner *o, const struct flock *range, uint64_t *names,
-		    size_t count, size_t max);
+		    size_t count, size_t max, uint32_t *budget);
 
 #endif

@@ -16,7 +16,6 @@
 #include <time.h>
 
 #define BUCKETS 1024u
-#define LOOKED_AT_MAX 128 /* locks of one owner that are looked at for a wait of another */
 #define UPGRADE_TRIES 10
 #define UPGRADE_PAUSE_NS 1000000
 
@@ -383,14 +382,15 @@ static bool holds(const struct lock_owner *o, const struct flock *found)
 	       (probe.l_type == F_UNLCK || probe.l_start != found->l_start || probe.l_len != found->l_len);
 }
 
-/* Has this description locked something that is in the way of such a lock? False before Linux 6.6. */
-static bool in_the_way(int fd, const struct flock *wanted)
+/* Has this description locked something that is in the way of such a lock? False before Linux 6.6, and when so many locks
+ * have been looked at that there is no *budget left. */
+static bool in_the_way(int fd, const struct flock *wanted, uint32_t *budget)
 {
 	bool to_end = wanted->l_len == 0;
 	off_t end = wanted->l_start + wanted->l_len; /* not of it any more */
 	struct flock f = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = wanted->l_start, .l_len = wanted->l_len };
 
-	for (int i = 0; i < LOOKED_AT_MAX && fcntl(fd, F_OFD_GETLK, &f) == 0 && f.l_type != F_UNLCK; i++) {
+	for (; *budget && fcntl(fd, F_OFD_GETLK, &f) == 0 && f.l_type != F_UNLCK; --*budget) {
 		if (wanted->l_type == F_WRLCK || f.l_type == F_WRLCK)
 			return true;
 		off_t next = f.l_start + f.l_len;
@@ -406,19 +406,20 @@ static bool in_the_way(int fd, const struct flock *wanted)
 /*
  * lock_holders() - Add the names of those for whom an owner has to wait
  * @names:	Names, @count of them already; none is added twice, nor more than @max held
+ * @budget:	How many owners and locks may still be looked at; counted down
  *
  * Return: how many there are then
  */
 size_t lock_holders(struct lock_table *t, const struct lock_owner *o, const struct flock *range, uint64_t *names,
-		    size_t count, size_t max)
+		    size_t count, size_t max, uint32_t *budget)
 {
 	pthread_mutex_lock(&t->lock);
-	for (struct lock_owner *h = *bucket_of(t, o->nodeid); h && count < max; h = h->next) {
+	for (struct lock_owner *h = *bucket_of(t, o->nodeid); h && count < max && *budget; h = h->next, --*budget) {
 		size_t i = 0;
 
 		while (i < count && names[i] != h->owner)
 			i++;
-		if (i == count && h != o && h->nodeid == o->nodeid && in_the_way(h->fd, range))
+		if (i == count && h != o && h->nodeid == o->nodeid && in_the_way(h->fd, range, budget))
 			names[count++] = h->owner;
 	}
 	pthread_mutex_unlock(&t->lock);
