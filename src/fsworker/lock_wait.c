@@ -21,7 +21,7 @@
 #define WAIT_STACK (128u * 1024)
 #define WAIT_SIGNAL SIGUSR1
 #define CIRCLE_MAX 64u       /* owners that a circle may have */
-#define CIRCLE_BUDGET 20000u /* owners and locks that are looked at for one wait, under the lock of all: some milliseconds */
+#define CIRCLE_BUDGET 20000u /* owners and locks that are looked at for one wait, under the lock of all */
 #define CALL_BACK_NS 1000000 /* between two signals to a thread that has not noticed yet */
 
 static struct {
