@@ -2,8 +2,8 @@
  *
  * A datagram brings one or more requests. They are served in their order, and the answers leave as one datagram
  * when the last is done, earlier when the first answer has waited too long or the batch is full. A datagram
- * that breaks the rules of messages.def ends the process: its sender is our own program, so it is broken or
- * taken over.
+ * that breaks the rules of messages.def ends the link, and with it its ring: its sender is broken or taken over, and
+ * costs its own guest no more than that.
  */
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"
@@ -138,11 +138,9 @@ static void *link_thread(void *arg)
 		if (r == 1)
 			r = link_serve(l, o, d, &why) < 0 ? -EPROTO : -EINTR;
 	} while (r == -EINTR);
-	if (r == -EPROTO) {
-		log_err("link %u: the transport broke the protocol: %s", l->index, why);
-		_exit(ROLE_EXIT_PROTOCOL);
-	}
-	if (r < 0)
+	if (r == -EPROTO)
+		log_err("link %u: the transport broke the protocol: %s: the link ends", l->index, why);
+	else if (r < 0)
 		log_err("link %u: cannot receive: %d", l->index, -r);
 	lock_wait_cancel_link(l);
 	link_put(l);
