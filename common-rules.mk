@@ -7,3 +7,4 @@ AM_LDFLAGS = -pthread $(HARDEN_LDFLAGS)
 LIBCOMMON = $(top_builddir)/src/common/libcommon.a
 LIBIPC = $(top_builddir)/src/ipc/libipc.a
 LIBSANDBOX = $(top_builddir)/src/sandbox/libsandbox.a
+LIBHOLD = $(top_builddir)/src/hold/libhold.a

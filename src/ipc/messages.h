@@ -38,6 +38,8 @@ enum ipc_dir {
 	IPC_DIR_W2T, /* fsworker answers */
 	IPC_DIR_M2R, /* monitor to a role */
 	IPC_DIR_R2M, /* role to monitor */
+	IPC_DIR_R2H, /* role to a holder of its predecessor's descriptors */
+	IPC_DIR_H2R, /* and back */
 };
 
 struct ipc_hdr {
@@ -553,6 +555,36 @@ struct ipc_ready {
 /* The transport: the VMM has closed the connection; nothing is left to do. */
 struct ipc_gone {
 	uint64_t zero;
+};
+
+/* holders ------------------------------------------------------------------------------------------ */
+
+enum held_kind { HELD_WORKER, HELD_HOLDER };
+
+/* A process was made that shares the sender's descriptor table. Descriptor: its pidfd. */
+struct ipc_held {
+	uint32_t kind;   /* enum held_kind */
+	int32_t channel; /* of a holder: the number, in that table, of its channel to the monitor */
+};
+
+/* Make another holder, whose channel is the descriptor. */
+struct ipc_hold {
+	int32_t gone; /* number of the channel of one that died, to be closed; -1: none */
+	uint32_t zero;
+};
+
+/* Whoever asks on this socket may have what it names. */
+struct ipc_show {
+	uint64_t zero;
+};
+
+/* tail: int32_t numbers of descriptors */
+struct ipc_want {
+	uint64_t count;
+};
+/* tail: for each number 1, or 0 when nothing is open there; the descriptors are those of the ones */
+struct ipc_have {
+	uint64_t count;
 };
 
 #endif

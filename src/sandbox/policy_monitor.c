@@ -126,7 +126,7 @@ static const struct sandbox_syscall calls[] = {
 	{ .name = NULL },
 };
 
-static const struct sandbox_policy *const children[] = { &policy_transport, &policy_fsworker, NULL };
+static const struct sandbox_policy *const children[] = { &policy_transport, &policy_fsworker, &policy_holder, NULL };
 
 static const char *const other[] = {
 	"namespaces: the host's",
