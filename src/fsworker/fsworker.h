@@ -112,7 +112,7 @@ bool link_prepare_late(struct link *l);
 void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error);
 
 /* loop.c */
-int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *slots, uint32_t fd_limit);
+int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *state, uint32_t fd_limit);
 void fsworker_fini(struct fsworker *w);
 int loop_run(struct fsworker *w, int monitor_fd);
 

@@ -2,20 +2,26 @@
 #include "fsworker/handle.h"
 
 #include "common/log.h"
+#include "fsworker/inode.h"
+#include "fsworker/resolve.h"
 
 #define DIR_BUFS_MAX 512u
 
 /*
- * handle_table_init() - Make a table for so many open files and directories
+ * handle_table_init() - Make a table for open files and directories
+ * @t:		Table
+ * @rows:	Memory of max + 1 rows, all zero or those of a process before (see handle_restore()), borrowed
+ * @max:	How many there can be
  *
  * Return: 0 or -ENOMEM
  */
-int handle_table_init(struct handle_table *t, uint32_t max)
+int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max)
 {
 	int r;
 
 	memset(t, 0, sizeof(*t));
-	r = slots_init(&t->ids, MIN(max, UINT32_MAX - 1) + 1, 1);
+	t->rows = rows;
+	r = slots_init(&t->ids, MIN(max, UINT32_MAX - 1) + 1, 1, ((struct handle_head *)(void *)rows)->marks);
 	if (r < 0)
 		return r;
 	t->handles = calloc((size_t)t->ids.count, sizeof(*t->handles));
@@ -113,8 +119,98 @@ uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t
 	h->flags = flags;
 	h->nodeid = nodeid;
 	h->dev = dev;
+	t->rows[index] = (struct handle_row){
+		.generation = (uint32_t)(fh >> 32), .fd = fd, .flags = flags, .nodeid = nodeid, .dev = dev,
+	};
+	__atomic_store_n(&t->rows[index].state, h->dir ? HANDLE_OPEN_DIR : HANDLE_OPEN, __ATOMIC_RELEASE);
 	slots_publish(&t->ids, index, refs);
 	return fh;
+}
+
+/* From now on the row is of an fh that never was. */
+static void row_clear(struct handle_row *row)
+{
+	__atomic_store_n(&row->state, HANDLE_FREE, __ATOMIC_RELEASE);
+	row->generation += row->generation != UINT32_MAX;
+}
+
+/* Is the descriptor what the row says? */
+static bool row_is_true(const struct handle_row *row, int fd)
+{
+	struct statx st;
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_PATH) && ((uint32_t)flags & O_ACCMODE) == (row->flags & O_ACCMODE) &&
+	       resolve_statx_fd(fd, 0, &st) == 0 && statx_dev(&st) == row->dev &&
+	       (row->state == HANDLE_OPEN_DIR ? S_ISDIR(st.stx_mode) : S_ISREG(st.stx_mode));
+}
+
+/* Go on with an open file or directory. False: it is none, or memory is short. */
+static bool adopt(struct handle_table *t, uint32_t index, int fd)
+{
+	struct handle_row *row = &t->rows[index];
+	struct dir_stream *d = NULL;
+
+	if (fd < 0 || !row_is_true(row, fd))
+		return false;
+	if (row->state == HANDLE_OPEN_DIR) {
+		d = calloc(1, sizeof(*d));
+		if (!d)
+			return false;
+		pthread_mutex_init(&d->lock, NULL); /* not positioned: the guest says where it goes on */
+	}
+	t->handles[index] = (struct handle){
+		.fd = fd, .flags = row->flags, .nodeid = row->nodeid, .dev = row->dev, .dir = d,
+	};
+	row->fd = fd;
+	slots_restore(&t->ids, index, row->generation, true);
+	return true;
+}
+
+static void abandon(struct handle_table *t, uint32_t index)
+{
+	if (t->rows[index].state != HANDLE_FREE)
+		row_clear(&t->rows[index]);
+	t->handles[index].fd = -1;
+	slots_restore(&t->ids, index, t->rows[index].generation, false);
+}
+
+/*
+ * handle_restore() - Take over the open files and directories of a process before this one
+ * @t:		Empty table in the memory of that process
+ * @fetch:	How to get its descriptors
+ * @arg:	For fetch
+ *
+ * As inode_restore(). A row whose nodeid is another's by now is no danger: whoever uses a handle says which nodeid it is of.
+ *
+ * Return: how many were dropped although the guest had them
+ */
+uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg)
+{
+	uint32_t index[FETCH_BATCH], n, dropped = 0, i = 0;
+	int32_t numbers[FETCH_BATCH];
+	int fds[FETCH_BATCH];
+
+	do {
+		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
+			if (t->rows[i].state == HANDLE_OPEN || t->rows[i].state == HANDLE_OPEN_DIR) {
+				index[n] = i;
+				numbers[n++] = t->rows[i].fd;
+			} else {
+				abandon(t, i);
+			}
+		}
+		if (n && fetch(arg, numbers, fds, n) < 0)
+			log_err("not all descriptors of open files could be had from the holders");
+		for (uint32_t k = 0; k < n; k++) {
+			if (adopt(t, index[k], fds[k]))
+				continue;
+			close_fd(&fds[k]);
+			abandon(t, index[k]);
+			dropped++;
+		}
+	} while (i);
+	return dropped;
 }
 
 /*
@@ -172,7 +268,11 @@ void handle_put(struct handle_use *u)
 /* handle_revoke() - The guest has closed it: from now on the fh is EBADF. True for one caller only. */
 bool handle_revoke(const struct handle_use *u)
 {
-	return slots_revoke(&u->t->ids, u->index);
+	bool mine = slots_revoke(&u->t->ids, u->index);
+
+	if (mine)
+		row_clear(&u->t->rows[u->index]);
+	return mine;
 }
 
 /* handle_revoke_all() - The end of a session. Operations that use a handle keep it until they end. */

@@ -7,6 +7,7 @@
 #ifndef VFSD_HANDLE_H
 #define VFSD_HANDLE_H
 
+#include "fsworker/fetch.h"
 #include "fsworker/slots.h"
 
 #include <fcntl.h>
@@ -29,9 +30,32 @@ struct handle {
 	struct dir_stream *dir; /* NULL: a file */
 };
 
+/* What another process needs to know of a handle; in memory that the monitor keeps. Only the fsworker writes it; one that
+ * starts anew checks each row. */
+enum handle_state {
+	HANDLE_FREE = 0,
+	HANDLE_OPEN = 1,
+	HANDLE_OPEN_DIR = 2,
+};
+struct handle_row {
+	uint32_t generation; /* of the fh, or of the next one when it is free */
+	uint32_t state;      /* enum handle_state; written last when it is opened */
+	int32_t fd;          /* number of its descriptor, for who fetches it from the holders */
+	uint32_t flags;
+	uint64_t nodeid, dev;
+};
+_Static_assert(sizeof(struct handle_row) == 32, "the row's size is known outside");
+
+/* What stands in the place of row 0, which is never a handle's. */
+struct handle_head {
+	_Atomic uint32_t marks[SLOTS_SHARDS];
+};
+_Static_assert(sizeof(struct handle_head) <= sizeof(struct handle_row), "one row");
+
 struct handle_table {
 	struct slots ids;
 	struct handle *handles;
+	struct handle_row *rows; /* of the same slots */
 	_Atomic uint32_t dir_bufs; /* how many streams hold a buffer */
 	uint32_t dir_bufs_max;
 };
@@ -48,7 +72,8 @@ enum handle_kind {
 	HANDLE_ANY,
 };
 
-int handle_table_init(struct handle_table *t, uint32_t max) NODISCARD;
+int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max) NODISCARD;
+uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg);
 void handle_table_fini(struct handle_table *t);
 
 int handle_reserve(struct handle_table *t, uint32_t shard_hint, bool dir, uint32_t *index) NODISCARD;

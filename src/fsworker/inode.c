@@ -7,6 +7,7 @@
 #include "fsworker/inode.h"
 
 #include "common/log.h"
+#include "fsworker/resolve.h"
 
 #include <sys/auxv.h>
 
@@ -111,9 +112,9 @@ static uint64_t saturating_add(uint64_t a, uint64_t b)
 }
 
 /*
- * inode_table_init() - Make an empty table
+ * inode_table_init() - Make a table without inodes
  * @t:		Table
- * @slots:	Memory of the slots, all zero, borrowed
+ * @slots:	Memory of the slots, all zero or that of a process before (see inode_restore()), borrowed
  * @count:	Number of slots in it, slots 0 and 1 included
  * @fd_limit:	Most descriptors that inodes may hold
  *
@@ -127,7 +128,8 @@ int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_
 	memset(t, 0, sizeof(*t));
 	if (count > UINT32_MAX)
 		return -EINVAL;
-	r = slots_init(&t->ids, (uint32_t)count, INODE_ROOT + 1);
+	r = slots_init(&t->ids, (uint32_t)count, INODE_ROOT + 1,
+		       slots ? ((struct inode_head *)slots)->marks : NULL);
 	if (r < 0)
 		return r;
 	t->slots = slots;
@@ -177,6 +179,7 @@ static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struc
 	s->btime_sec = born ? st->stx_btime.tv_sec : 0;
 	s->btime_nsec = born ? st->stx_btime.tv_nsec : 0;
 	s->handle_len = 0;
+	s->fd = fd;
 	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
 	t->fds[index] = fd;
 }
@@ -201,6 +204,96 @@ int inode_set_root(struct inode_table *t, int fd, const struct statx *st)
 	pthread_mutex_unlock(&sh->lock);
 	slots_publish(&t->ids, INODE_ROOT, 0);
 	return 0;
+}
+
+/* Could this be what a sound process has written? */
+static bool slot_is_sound(const struct inode_slot *s)
+{
+	return s->state == INODE_LIVE && s->nlookup != 0 && s->fd >= 0 && s->handle_len <= INODE_HANDLE_MAX &&
+	       s->btime_nsec < 1000000000u;
+}
+
+/* Go on with an inode, if the descriptor is the one of its slot. False: it is not. */
+static bool adopt(struct inode_table *t, uint32_t index, int fd)
+{
+	struct inode_slot *s = &t->slots[index];
+	struct inode_key key = key_of_slot(s);
+	uint64_t hash = key_hash(t, &key);
+	struct inode_shard *sh = shard_of(t, hash);
+	struct statx st;
+
+	if (resolve_statx_fd(fd, 0, &st) < 0 || st.stx_ino != s->ino || statx_dev(&st) != s->dev ||
+	    st.stx_mnt_id != s->mnt_id || ((st.stx_mode ^ s->mode) & S_IFMT) ||
+	    atomic_load_explicit(&t->fd_used, memory_order_relaxed) >= t->fd_limit)
+		return false;
+	pthread_mutex_lock(&sh->lock);
+	if (chain_find(t, sh, hash, &key)) {
+		pthread_mutex_unlock(&sh->lock);
+		return false;
+	}
+	chain_insert(t, sh, hash, index);
+	pthread_mutex_unlock(&sh->lock);
+	atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed);
+	s->mode = st.stx_mode;
+	s->fd = fd;
+	t->fds[index] = fd;
+	slots_restore(&t->ids, index, s->generation, true);
+	return true;
+}
+
+/* Nobody's any more, whatever it was. */
+static void abandon(struct inode_table *t, uint32_t index)
+{
+	struct inode_slot *s = &t->slots[index];
+
+	if (s->state != INODE_FREE) {
+		s->state = INODE_FREE;
+		s->generation += s->generation != UINT32_MAX;
+	}
+	t->fds[index] = -1;
+	slots_restore(&t->ids, index, s->generation, false);
+}
+
+/*
+ * inode_restore() - Take over the inodes of a process before this one
+ * @t:		Table with nothing but its root, in the memory of that process
+ * @fetch:	How to get its descriptors
+ * @arg:	For fetch
+ *
+ * Before the first request. What that process wrote is not believed, a guest may have taken it over: each slot is checked
+ * against its descriptor. One that does not stand the test is dropped, and its nodeid is stale.
+ *
+ * Return: how many were dropped although the guest had them
+ */
+uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg)
+{
+	uint32_t index[FETCH_BATCH], n, dropped = 0, i = INODE_ROOT;
+	int32_t numbers[FETCH_BATCH];
+	int fds[FETCH_BATCH];
+
+	do {
+		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
+			const struct inode_slot *s = &t->slots[i];
+
+			if (slot_is_sound(s)) {
+				index[n] = i;
+				numbers[n++] = s->fd;
+			} else {
+				dropped += s->state == INODE_LIVE && s->nlookup != 0;
+				abandon(t, i);
+			}
+		}
+		if (n && fetch(arg, numbers, fds, n) < 0)
+			log_err("not all descriptors of inodes could be had from the holders");
+		for (uint32_t k = 0; k < n; k++) {
+			if (fds[k] >= 0 && adopt(t, index[k], fds[k]))
+				continue;
+			close_fd(&fds[k]);
+			abandon(t, index[k]);
+			dropped++;
+		}
+	} while (i);
+	return dropped;
 }
 
 /*

@@ -11,6 +11,7 @@
 #ifndef VFSD_INODE_H
 #define VFSD_INODE_H
 
+#include "fsworker/fetch.h"
 #include "fsworker/slots.h"
 
 #include <linux/stat.h>
@@ -37,10 +38,16 @@ struct inode_slot {
 	uint64_t mnt_id;
 	int64_t btime_sec;
 	uint32_t handle_len; /* of the sealed handle, 0: none */
-	uint32_t reserved;
+	int32_t fd;          /* number of its descriptor, for who fetches it from the holders */
 	uint8_t handle[INODE_HANDLE_MAX];
 };
 _Static_assert(sizeof(struct inode_slot) == 128, "the slot's size is known outside");
+
+/* What stands in the place of slot 0, which is never an inode's. */
+struct inode_head {
+	_Atomic uint32_t marks[SLOTS_SHARDS]; /* see slots.h */
+};
+_Static_assert(sizeof(struct inode_head) <= sizeof(struct inode_slot), "one slot");
 
 struct inode_shard {
 	pthread_mutex_t lock;
@@ -73,6 +80,7 @@ struct inode_key {
 int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit) NODISCARD;
 void inode_table_fini(struct inode_table *t);
 int inode_set_root(struct inode_table *t, int fd, const struct statx *st) NODISCARD;
+uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg);
 
 int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
 void inode_put(struct inode_use *u);

@@ -35,14 +35,16 @@ static struct fd_budget divide(uint32_t limit, uint32_t nlinks, uint32_t max_ope
  * fsworker_init() - Make the tables of a process that has its root, its procfs and its links
  * @w:		With flags, root_fd, proc_fd, bulk, links and nlinks set
  * @cfg:	What the monitor wants
- * @slots:	Memory of the inode table
+ * @state:	Memory of IPC_STATE_BYTES, all zero
  * @fd_limit:	RLIMIT_NOFILE
  *
  * Return: 0 or -errno
  */
-int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *slots, uint32_t fd_limit)
+int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *state, uint32_t fd_limit)
 {
 	struct fd_budget budget = divide(fd_limit, cfg->nlinks, cfg->max_open_files);
+	struct inode_slot *slots = state;
+	struct handle_row *rows = (struct handle_row *)(void *)(slots + cfg->inode_slots);
 	struct statx st;
 	int r;
 
@@ -63,7 +65,7 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 	if (r == 0)
 		r = inode_set_root(&w->inodes, w->root_fd, &st);
 	if (r == 0)
-		r = handle_table_init(&w->handles, budget.handles);
+		r = handle_table_init(&w->handles, rows, budget.handles);
 	if (r == 0) {
 		w->locks = locks_new(budget.lock_owners);
 		if (!w->locks)

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { FD_SOURCE, FD_BULK, FD_INODES, FD_MNTNS_OR_LINKS };
+enum { FD_SOURCE, FD_BULK, FD_STATE, FD_MNTNS_OR_LINKS };
 
 /* The configuration and its descriptors; exits when there is none. */
 static void receive_config(struct ipc_dgram *d, struct ipc_msg *m, struct ipc_config_fsworker *cfg)
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 	struct rlimit limit;
 	struct ipc_msg m;
 	socklen_t len = sizeof(int);
-	void *slots;
+	void *state;
 	uint32_t next;
 	int type, r;
 
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 	receive_config(&d, &m, &cfg);
 	log_level_limit = MIN(cfg.log_level, (uint32_t)LOG_LVL_DEBUG);
 	w = (struct fsworker){ .flags = cfg.flags, .links = links, .nlinks = cfg.nlinks };
-	slots = map_memory(ipc_take_fd(&d, &m, FD_INODES), cfg.inode_slots * sizeof(struct inode_slot), "inode table");
+	state = map_memory(ipc_take_fd(&d, &m, FD_STATE), IPC_STATE_BYTES(cfg.inode_slots, cfg.max_open_files), "state");
 	w.bulk = map_memory(ipc_take_fd(&d, &m, FD_BULK), cfg.nlinks * IPC_BULK_LINK, "bulk area");
 	params.source_fd = m.fds[FD_SOURCE];
 	params.propagate = cfg.flags & CFG_PROPAGATE;
@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 	ipc_dgram_end(&d);
 	w.root_fd = jail.root_fd;
 	w.proc_fd = jail.proc_fd;
-	r = fsworker_init(&w, &cfg, slots, (uint32_t)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX));
+	r = fsworker_init(&w, &cfg, state, (uint32_t)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX));
 	if (r < 0) {
 		log_err("cannot set up the tables: %d", -r);
 		return ROLE_EXIT_FAIL;

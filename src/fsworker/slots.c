@@ -6,10 +6,11 @@
  * @s:		Table
  * @count:	Number of slots, slot 0 and those of the caller included
  * @first:	First slot to hand out
+ * @marks:	See slots.h; what they say is bounded, not believed
  *
  * Return: 0, -EINVAL for a table without room, -ENOMEM
  */
-int slots_init(struct slots *s, uint32_t count, uint32_t first)
+int slots_init(struct slots *s, uint32_t count, uint32_t first, _Atomic uint32_t *marks)
 {
 	uint32_t each;
 
@@ -23,6 +24,8 @@ int slots_init(struct slots *s, uint32_t count, uint32_t first)
 		slots_fini(s);
 		return -ENOMEM;
 	}
+	if (!marks)
+		marks = s->own_marks;
 	each = (count - first + SLOTS_SHARDS - 1) / SLOTS_SHARDS;
 	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
 		struct slots_shard *sh = &s->shard[i];
@@ -30,8 +33,9 @@ int slots_init(struct slots *s, uint32_t count, uint32_t first)
 
 		pthread_mutex_init(&sh->lock, NULL);
 		sh->first = (uint32_t)start;
-		sh->fresh = sh->first;
 		sh->end = (uint32_t)MIN(start + each, count);
+		sh->fresh = &marks[i];
+		*sh->fresh = MIN(MAX(*sh->fresh, sh->first), sh->end);
 	}
 	return 0;
 }
@@ -59,8 +63,8 @@ static uint32_t take_from(struct slots *s, struct slots_shard *sh)
 	if (sh->free) {
 		index = sh->free;
 		sh->free = s->next[index];
-	} else if (sh->fresh < sh->end) {
-		index = sh->fresh++;
+	} else if (*sh->fresh < sh->end) {
+		index = (*sh->fresh)++;
 	}
 	pthread_mutex_unlock(&sh->lock);
 	return index;
@@ -118,20 +122,35 @@ bool slots_revoke(struct slots *s, uint32_t index)
 	return atomic_fetch_and_explicit(&s->life[index], ~SLOTS_VALID, memory_order_acq_rel) & SLOTS_VALID;
 }
 
+static void give_back(struct slots *s, uint32_t index)
+{
+	struct slots_shard *sh = shard_of(s, index);
+
+	pthread_mutex_lock(&sh->lock);
+	s->next[index] = sh->free;
+	sh->free = index;
+	pthread_mutex_unlock(&sh->lock);
+}
+
 /* slots_free() - see slots.h. */
 void slots_free(struct slots *s, uint32_t index)
 {
 	uint64_t life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
 	uint32_t generation = (uint32_t)(life >> 32);
-	struct slots_shard *sh = shard_of(s, index);
 
 	if (generation == UINT32_MAX)
 		return; /* retired: its next id would have been one that the guest already had */
 	atomic_store_explicit(&s->life[index], (uint64_t)(generation + 1) << 32, memory_order_release);
-	pthread_mutex_lock(&sh->lock);
-	s->next[index] = sh->free;
-	sh->free = index;
-	pthread_mutex_unlock(&sh->lock);
+	give_back(s, index);
+}
+
+/* slots_restore() - see slots.h. */
+void slots_restore(struct slots *s, uint32_t index, uint32_t generation, bool valid)
+{
+	atomic_store_explicit(&s->life[index], (uint64_t)generation << 32 | (valid ? SLOTS_VALID : 0), memory_order_release);
+	/* The last generation is also what a retired slot has. */
+	if (!valid && generation != UINT32_MAX)
+		give_back(s, index);
 }
 
 /* slots_next_used() - see slots.h. */
@@ -141,7 +160,7 @@ uint32_t slots_next_used(struct slots *s, uint32_t index)
 		struct slots_shard *sh = &s->shard[i];
 		uint32_t next = MAX(index + 1, sh->first);
 
-		if (next < sh->fresh)
+		if (next < *sh->fresh)
 			return next;
 	}
 	return 0;

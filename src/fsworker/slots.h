@@ -7,6 +7,9 @@
  * never 0, and an id is never handed out twice: a slot whose generation would wrap is retired.
  *
  * Free slots lie in shards, each with a lock of its own, so that threads which make and drop things do not meet.
+ *
+ * A table can go on where one of another process ended: the marks behind which no slot was ever used lie in memory of
+ * the caller's, and slots_restore() says of each slot below them what its last id was.
  */
 #ifndef VFSD_SLOTS_H
 #define VFSD_SLOTS_H
@@ -21,7 +24,7 @@
 struct slots_shard {
 	pthread_mutex_t lock;
 	uint32_t free;           /* head of the chain of used and freed slots; 0: none */
-	_Atomic uint32_t fresh;  /* slots from here to end were never used */
+	_Atomic uint32_t *fresh; /* slots from here to end were never used */
 	uint32_t first, end;
 } __attribute__((aligned(64)));
 
@@ -30,6 +33,7 @@ struct slots {
 	uint32_t *next; /* chain of free slots; a user's own chain while the slot is taken */
 	uint32_t count;
 	struct slots_shard shard[SLOTS_SHARDS];
+	_Atomic uint32_t own_marks[SLOTS_SHARDS]; /* for a table that nobody takes over */
 };
 
 #define SLOTS_VALID (1ull << 31)
@@ -45,8 +49,9 @@ static inline uint64_t slots_id(const struct slots *s, uint32_t index)
 	return (s->life[index] & ~0xffffffffull) | index;
 }
 
-/* slots_init() - a table of slots 1 to count - 1; those below `first` are the caller's own. 0 or -ENOMEM. */
-int slots_init(struct slots *s, uint32_t count, uint32_t first) NODISCARD;
+/* slots_init() - a table of slots 1 to count - 1; those below `first` are the caller's own. @marks: SLOTS_SHARDS words,
+ * borrowed, of the table before or all zero; NULL: there is none. 0 or -ENOMEM. */
+int slots_init(struct slots *s, uint32_t count, uint32_t first, _Atomic uint32_t *marks) NODISCARD;
 void slots_fini(struct slots *s);
 
 /* slots_take() - a free slot, or 0 when there is none. Its id is not valid before slots_publish(). */
@@ -68,6 +73,10 @@ bool slots_revoke(struct slots *s, uint32_t index) NODISCARD;
 
 /* slots_free() - give a slot back that was cleared away, or that was taken and never published. */
 void slots_free(struct slots *s, uint32_t index);
+
+/* slots_restore() - before the table is used, for each slot that slots_next_used() names: the generation of its id, if that
+ * is valid, or of its next one. */
+void slots_restore(struct slots *s, uint32_t index, uint32_t generation, bool valid);
 
 /* slots_next_used() - the lowest slot above `index` that is or was ever in use, 0 at the end. */
 uint32_t slots_next_used(struct slots *s, uint32_t index);

@@ -32,6 +32,10 @@
 #define IPC_BULK_SLOTS 8u
 #define IPC_BULK_LINK ((uint64_t)IPC_BULK_SLOT * IPC_BULK_SLOTS)
 
+/* What outlives the fsworker, in one memfd: the table of inodes (128 bytes each), then that of open files and directories
+ * (32 bytes each, and one row more). The monitor makes it of this size and never looks inside. */
+#define IPC_STATE_BYTES(inodes, files) ((uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)
+
 /* Directions. */
 enum ipc_dir {
 	IPC_DIR_T2W, /* transport asks fsworker */
@@ -535,7 +539,7 @@ struct ipc_config_transport {
 	char tag[40];        /* up to 36 bytes, NUL-padded */
 };
 
-/* Descriptors: [0] the shared directory (O_PATH), [1] bulk area memfd, [2] inode table memfd,
+/* Descriptors: [0] the shared directory (O_PATH), [1] bulk area memfd, [2] state memfd,
  * [3] the mount namespace of an earlier fsworker when has_mntns, then one link per ring. */
 struct ipc_config_fsworker {
 	uint32_t log_level;

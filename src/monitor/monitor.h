@@ -14,9 +14,8 @@
 
 enum role_id { ROLE_TRANSPORT, ROLE_FSWORKER, ROLE_COUNT };
 
-/* Slots of the inode table (fsworker), and what one takes in its memory. Only touched pages cost anything. */
+/* Slots of the inode table (fsworker). Only touched pages cost anything. */
 #define INODE_SLOTS (UINT64_C(1) << 24)
-#define INODE_SLOT_BYTES UINT64_C(128)
 
 /* A child may make this many log records each second (and ten times as many when everything is to be logged). */
 #define LOG_RECORDS_PER_S 100u
@@ -43,7 +42,7 @@ struct monitor {
 	const struct config *cfg;
 	int socket_fd; /* listening, or connected when cfg_flags says so */
 	int source_fd; /* O_PATH */
-	int bulk_fd, inodes_fd;
+	int bulk_fd, state_fd;
 	int mntns_fd;  /* the fsworker's mount namespace, once it sent it */
 	int null_fd;
 	int signal_fd;

@@ -67,7 +67,7 @@ static int configure_fsworker(struct monitor *m, struct ipc_batch *b, int (*link
 	c->has_mntns = m->mntns_fd >= 0;
 	c->inode_slots = INODE_SLOTS;
 	if (!ipc_batch_fd(b, m->source_fd, false) || !ipc_batch_fd(b, m->bulk_fd, false) ||
-	    !ipc_batch_fd(b, m->inodes_fd, false))
+	    !ipc_batch_fd(b, m->state_fd, false))
 		return -EMSGSIZE;
 	if (m->mntns_fd >= 0 && !ipc_batch_fd(b, m->mntns_fd, false))
 		return -EMSGSIZE;

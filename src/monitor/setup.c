@@ -103,9 +103,9 @@ static int open_source(struct monitor *m)
 static int make_memory(struct monitor *m)
 {
 	m->bulk_fd = shm_make("virtiofsd-bulk", m->cfg->nlinks * IPC_BULK_LINK);
-	m->inodes_fd = m->bulk_fd < 0 ? -1 : shm_make("virtiofsd-inodes", INODE_SLOTS * INODE_SLOT_BYTES);
-	if (m->inodes_fd < 0) {
-		int r = m->bulk_fd < 0 ? m->bulk_fd : m->inodes_fd;
+	m->state_fd = m->bulk_fd < 0 ? -1 : shm_make("virtiofsd-state", IPC_STATE_BYTES(INODE_SLOTS, m->max_open_files));
+	if (m->state_fd < 0) {
+		int r = m->bulk_fd < 0 ? m->bulk_fd : m->state_fd;
 
 		log_err("cannot make shared memory: %s: raise the limits of memory and of file size", strerror(-r));
 		return EXIT_FAILURE;
@@ -159,7 +159,7 @@ int setup_all(struct monitor *m, const struct config *cfg)
 	int r;
 
 	*m = (struct monitor){ .cfg = cfg, .flags = cfg->flags, .socket_fd = -1, .source_fd = -1, .bulk_fd = -1,
-			       .inodes_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
+			       .state_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		m->child[i] = (struct child){ .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
 

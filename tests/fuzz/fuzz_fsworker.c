@@ -33,7 +33,10 @@ static struct out out;
 static struct ipc_dgram dgram;
 static int peer, home;
 static char dir[64];
-static struct inode_slot slots[SLOTS];
+static struct {
+	struct inode_slot slots[SLOTS];
+	struct handle_row rows[HANDLES + 1];
+} state;
 
 static void quiet(enum log_level level, const char *text, size_t len)
 {
@@ -96,7 +99,7 @@ static void set_up(void)
 	must(ipc_pair(sv) == 0, "make a socket pair");
 	peer = sv[0];
 	fuzz_link.fd = sv[1];
-	must(fsworker_init(&w, &cfg, slots, FD_LIMIT) == 0, "make the tables");
+	must(fsworker_init(&w, &cfg, &state, FD_LIMIT) == 0, "make the tables");
 	must(creds_thread_init(w.proc_fd) == 0, "set the ids (it must be run as root)");
 	out_init(&out, fuzz_link.fd, &w.handles);
 }
@@ -108,9 +111,9 @@ static void renew_tables(void)
 
 	inode_table_fini(&w.inodes);
 	handle_table_fini(&w.handles);
-	memset(slots, 0, sizeof(slots));
-	must(resolve_statx_fd(w.root_fd, 0, &st) == 0 && inode_table_init(&w.inodes, slots, SLOTS, FD_LIMIT) == 0 &&
-		     inode_set_root(&w.inodes, w.root_fd, &st) == 0 && handle_table_init(&w.handles, HANDLES) == 0,
+	memset(&state, 0, sizeof(state));
+	must(resolve_statx_fd(w.root_fd, 0, &st) == 0 && inode_table_init(&w.inodes, state.slots, SLOTS, FD_LIMIT) == 0 &&
+		     inode_set_root(&w.inodes, w.root_fd, &st) == 0 && handle_table_init(&w.handles, state.rows, HANDLES) == 0,
 	     "make the tables");
 }
 

@@ -23,7 +23,7 @@ char *fx_bulk;
 static struct link links[FX_LINKS];
 static struct ipc_batch batch;
 static struct ipc_dgram dgram;
-static void *slots;
+static void *state;
 static uint64_t last_tag;
 
 static void quiet(enum log_level level, const char *text, size_t len)
@@ -64,7 +64,7 @@ void fx_start(const struct fx_config *c)
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ck_assert(fx_w.bulk != MAP_FAILED);
 	fx_bulk = fx_w.bulk;
-	slots = calloc(cfg.inode_slots, sizeof(struct inode_slot));
+	state = calloc(1, IPC_STATE_BYTES(cfg.inode_slots, cfg.max_open_files));
 	for (uint32_t i = 0; i < FX_LINKS; i++) {
 		int sv[2];
 
@@ -72,7 +72,7 @@ void fx_start(const struct fx_config *c)
 		fx_peer[i] = sv[0];
 		links[i].fd = sv[1];
 	}
-	ck_ok(fsworker_init(&fx_w, &cfg, slots, c->fd_limit ? c->fd_limit : 1024));
+	ck_ok(fsworker_init(&fx_w, &cfg, state, c->fd_limit ? c->fd_limit : 1024));
 	for (uint32_t i = 0; i < FX_LINKS; i++)
 		ck_ok(link_start(&links[i]));
 }
@@ -88,7 +88,7 @@ void fx_stop(void)
 		close(fx_peer[i]);
 	fsworker_fini(&fx_w);
 	munmap(fx_w.bulk, FX_LINKS * IPC_BULK_LINK);
-	free(slots);
+	free(state);
 	close(fx_w.root_fd);
 	close(fx_w.proc_fd);
 	close(fx_dirfd);

@@ -5,10 +5,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "unit.h"
 
+#define ROWS 65
+
 static struct handle_table table;
+static struct handle_row rows[ROWS];
 
 static void quiet(enum log_level level, const char *text, size_t len)
 {
@@ -20,7 +24,9 @@ static void quiet(enum log_level level, const char *text, size_t len)
 static void begin(uint32_t max)
 {
 	log_to_sink(quiet);
-	ck_assert_int_eq(handle_table_init(&table, max), 0);
+	ck_assert_uint_lt(max, ROWS);
+	memset(rows, 0, sizeof(rows));
+	ck_assert_int_eq(handle_table_init(&table, rows, max), 0);
 }
 
 static uint64_t make(bool dir, uint64_t nodeid)
@@ -38,6 +44,98 @@ static int close_handle(uint64_t fh)
 
 	return r < 0 ? r : handle_revoke(&h) ? 0 : -EBADF;
 }
+
+/* As the holders do: here the old numbers are still open, and the new ones are copies. */
+static int fetch(void *arg, const int32_t *numbers, int *fds, uint32_t n)
+{
+	uint32_t *asked = arg;
+
+	for (uint32_t i = 0; i < n; i++)
+		fds[i] = fcntl(numbers[i], F_DUPFD_CLOEXEC, 100);
+	*asked += n;
+	return 0;
+}
+
+static uint64_t make_real(const char *path, int flags, bool dir)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	struct statx st;
+	uint32_t index;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st), 0);
+	ck_assert_int_eq(handle_reserve(&table, 0, dir, &index), 0);
+	return handle_publish(&table, index, fd, (uint32_t)flags, 7, (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor, 0);
+}
+
+static struct handle_row *row_of(uint64_t fh)
+{
+	return &rows[(uint32_t)fh];
+}
+
+/* The process dies, in whatever state it was, and another takes over. */
+START_TEST(taken_over)
+{
+	uint64_t file, dir, closed, opening, forged[4], again;
+	AUTO_HANDLE h = { 0 };
+	uint32_t asked = 0, index;
+
+	begin(16);
+	file = make_real("/proc/self/exe", O_RDONLY, false);
+	dir = make_real("/", O_RDONLY | O_DIRECTORY, true);
+	closed = make_real("/proc/self/exe", O_RDONLY, false);
+	ck_assert_int_eq(close_handle(closed), 0);
+	ck_assert_int_eq(handle_reserve(&table, 0, false, &index), 0);
+	opening = (row_of(closed)->generation + (uint64_t)0) << 32 | index;
+	/* What a process that was taken over may leave behind. */
+	for (int i = 0; i < 4; i++)
+		forged[i] = make_real("/proc/self/exe", O_RDONLY, false);
+	row_of(forged[0])->flags = O_RDWR; /* not how it was opened */
+	row_of(forged[1])->fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* not a file */
+	row_of(forged[2])->fd = 9999; /* not open */
+	row_of(forged[3])->state = 77;
+
+	memset(&table, 0, sizeof(table));
+	ck_assert_int_eq(handle_table_init(&table, rows, 16), 0);
+	ck_assert_uint_eq(handle_restore(&table, fetch, &asked), 3);
+	ck_assert_uint_eq(asked, 5);
+	ck_assert_int_eq(handle_get_of(&table, file, HANDLE_FILE, 7, &h), 0);
+	ck_assert_int_ge(h.h->fd, 100);
+	ck_assert_int_eq(row_of(file)->fd, h.h->fd);
+	handle_put(&h);
+	ck_assert_int_eq(handle_get(&table, dir, HANDLE_DIR, &h), 0);
+	ck_assert(!h.h->dir->positioned);
+	handle_put(&h);
+	ck_assert_int_eq(handle_get(&table, closed, HANDLE_ANY, &h), -EBADF);
+	ck_assert_int_eq(handle_get(&table, opening, HANDLE_ANY, &h), -EBADF);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(handle_get(&table, forged[i], HANDLE_ANY, &h), -EBADF);
+	/* Room for all but the two that are open, and no id that the guest has been told. */
+	for (int i = 0; i < 14; i++) {
+		again = make(false, 1);
+		ck_assert(again != closed && again != file && again != dir);
+		for (int k = 0; k < 4; k++)
+			ck_assert_uint_ne(again, forged[k]);
+	}
+	ck_assert_int_eq(handle_reserve(&table, 0, false, &index), -ENFILE);
+	handle_table_fini(&table);
+}
+END_TEST
+
+/* Marks that cannot be. */
+START_TEST(taken_over_from_nonsense)
+{
+	uint32_t asked = 0, index;
+
+	begin(16);
+	memset(rows, 0xa5, sizeof(rows));
+	ck_assert_int_eq(handle_table_init(&table, rows, 16), 0);
+	ck_assert_uint_eq(handle_restore(&table, fetch, &asked), 0);
+	ck_assert_uint_eq(asked, 0);
+	ck_assert_int_eq(handle_reserve(&table, 0, false, &index), 0);
+	handle_table_fini(&table);
+}
+END_TEST
 
 START_TEST(kinds)
 {
@@ -160,4 +258,4 @@ START_TEST(threads)
 }
 END_TEST
 
-UNIT_MAIN("handle", kinds, closing, limits, buffers, threads)
+UNIT_MAIN("handle", taken_over, taken_over_from_nonsense, kinds, closing, limits, buffers, threads)

@@ -1,5 +1,6 @@
 /* test_inode.c - the table of inodes: numbers, counts, identity, limits, many threads. */
 #include "fsworker/inode.h"
+#include "fsworker/resolve.h"
 
 #include "common/log.h"
 
@@ -60,6 +61,98 @@ static bool valid(uint64_t nodeid)
 
 	return inode_get(&table, nodeid, &u) == 0;
 }
+
+/* As the holders do: here the old numbers are still open, and the new ones are copies. */
+static int fetch(void *arg, const int32_t *numbers, int *fds, uint32_t n)
+{
+	uint32_t *asked = arg;
+
+	for (uint32_t i = 0; i < n; i++)
+		fds[i] = fcntl(numbers[i], F_DUPFD_CLOEXEC, 100);
+	*asked += n;
+	return 0;
+}
+
+static uint64_t add_real(const char *path, struct statx *st)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	uint64_t nodeid;
+
+	ck_assert_int_eq(resolve_statx_fd(fd, 0, st), 0);
+	ck_assert_int_eq(inode_intern(&table, &fd, st, &nodeid), 0);
+	return nodeid;
+}
+
+/* The process dies, in whatever state it was, and another takes over. */
+START_TEST(taken_over)
+{
+	static const char *const paths[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/usr" };
+	struct statx root = object(2), st[ARRAY_SIZE(paths)];
+	uint64_t known[ARRAY_SIZE(paths)], gone, again;
+	uint32_t asked = 0, index;
+	AUTO_INODE u = { 0 };
+
+	begin(COUNT, 8);
+	root.stx_mode = S_IFDIR | 0755;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		known[i] = add_real(paths[i], &st[i]);
+	ck_assert_uint_eq(add_real(paths[0], &st[0]), known[0]);
+	gone = add_real("/dev/random", &st[1]);
+	ck_assert_int_eq(resolve_statx_name(AT_FDCWD, &(struct name){ .s = "/dev/zero" }, &st[1]), 0);
+	inode_forget(&table, gone, 1);
+	ck_assert_uint_ne(slots_take(&table.ids, 0), 0); /* it was about to learn of one more */
+	index = slots_index(known[1]);
+	memory[slots_index(known[2])].fd = memory[index].fd; /* another's */
+	memory[slots_index(known[3])].fd = 9999;             /* not open */
+
+	memset(&table, 0, sizeof(table));
+	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, 8), 0);
+	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
+	ck_assert_uint_eq(inode_restore(&table, fetch, &asked), 2);
+	ck_assert_uint_eq(asked, 5);
+	ck_assert(valid(1) && valid(known[0]) && valid(known[1]) && valid(known[4]));
+	ck_assert(!valid(known[2]) && !valid(known[3]) && !valid(gone));
+	ck_assert_uint_eq(atomic_load(&table.fd_used), 3);
+	ck_assert_int_eq(inode_get(&table, known[4], &u), 0);
+	ck_assert_int_ge(u.fd, 100);
+	inode_put(&u);
+	/* Looked up twice, so it takes two to forget it; known by its identity. */
+	ck_assert_uint_eq(inode_find(&table, &st[1]), known[1]);
+	inode_forget(&table, known[0], 1);
+	ck_assert(valid(known[0]));
+	inode_forget(&table, known[0], 1);
+	ck_assert(!valid(known[0]));
+	again = add_real("/dev/random", &st[0]);
+	ck_assert(again != gone && again != known[0] && again != known[2] && again != known[3]);
+	end();
+}
+END_TEST
+
+/* Two slots for one object, or a table that is nothing but noise. */
+START_TEST(taken_over_from_nonsense)
+{
+	struct statx root = object(2), st;
+	uint32_t asked = 0;
+	uint64_t a, b;
+
+	begin(COUNT, COUNT);
+	root.stx_mode = S_IFDIR | 0755;
+	a = add_real("/dev/null", &st);
+	b = add_real("/dev/zero", &st);
+	memory[slots_index(b)] = memory[slots_index(a)];
+	memset(&table, 0, sizeof(table));
+	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT), 0);
+	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
+	ck_assert_uint_eq(inode_restore(&table, fetch, &asked), 1);
+	ck_assert(valid(a) != valid(b));
+	memset(memory, 0xa5, COUNT * sizeof(*memory));
+	memset(&table, 0, sizeof(table));
+	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT), 0);
+	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
+	ck_assert_uint_eq(inode_restore(&table, fetch, &asked), 0);
+	end();
+}
+END_TEST
 
 START_TEST(numbers)
 {
@@ -256,4 +349,4 @@ START_TEST(threads)
 }
 END_TEST
 
-UNIT_MAIN("inode", numbers, counts, limits, generations_end, many, threads)
+UNIT_MAIN("inode", taken_over, taken_over_from_nonsense, numbers, counts, limits, generations_end, many, threads)
