@@ -17,6 +17,7 @@ void out_init(struct out *o, int fd, struct handle_table *handles)
 	o->nheld = 0;
 	o->handles = handles;
 	o->batch.used = o->batch.count = o->batch.nfds = 0;
+	o->batch.resent = false;
 }
 
 /*

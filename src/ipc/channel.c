@@ -127,6 +127,7 @@ void ipc_batch_reset(struct ipc_batch *b)
 	b->used = 0;
 	b->count = 0;
 	b->nfds = 0;
+	b->resent = false;
 }
 
 static struct ipc_hdr *batch_last(struct ipc_batch *b)
@@ -239,6 +240,7 @@ int ipc_batch_send(int fd, struct ipc_batch *b)
 
 	if (b->used == 0)
 		return 0;
+	((struct ipc_hdr *)b->buf)->dgram = b->used | (b->resent ? IPC_RESENT : 0);
 	if (b->nfds) {
 		size_t bytes = sizeof(int) * b->nfds;
 
@@ -298,9 +300,13 @@ int ipc_recv(int fd, struct ipc_dgram *d, int flags)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t n = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
+	struct ipc_hdr *first = (struct ipc_hdr *)d->buf;
+	ssize_t n;
 
+	/* First of all nothing is here, then, in the kernel's one step, all of it is: what ipc_dgram_found() relies on. */
 	d->len = d->pos = d->nfds = d->fd_pos = 0;
+	__atomic_store_n(&first->dgram, 0, __ATOMIC_RELEASE);
+	n = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	if (msg.msg_controllen)
@@ -312,7 +318,19 @@ int ipc_recv(int fd, struct ipc_dgram *d, int flags)
 		return -EPROTO;
 	}
 	d->len = (uint32_t)n;
+	d->resent = d->len >= sizeof(*first) && first->dgram & IPC_RESENT;
 	return 1;
+}
+
+/* ipc_dgram_found() - see channel.h. */
+bool ipc_dgram_found(struct ipc_dgram *d)
+{
+	uint32_t len = ((const struct ipc_hdr *)d->buf)->dgram & ~IPC_RESENT;
+
+	d->pos = d->nfds = d->fd_pos = 0;
+	d->resent = false;
+	d->len = len >= sizeof(struct ipc_hdr) && len <= sizeof(d->buf) ? len : 0;
+	return d->len != 0;
 }
 
 /* ipc_next() - see channel.h. */
@@ -340,8 +358,11 @@ int ipc_next(struct ipc_dgram *d, enum ipc_dir dir, struct ipc_msg *m, const cha
 	*why = "a message that this side never gets";
 	if (row->dir != dir)
 		return -EPROTO;
-	*why = "a header field that must be zero";
-	if (h->zero || h->error < 0 || h->error > 4095 || (h->error && !(h->type & IPC_REPLY)))
+	*why = "a datagram of another length than it says";
+	if ((h->dgram & ~IPC_RESENT) != (d->pos ? 0 : d->len) || (h->dgram & IPC_RESENT && (d->pos || dir != IPC_DIR_W2T)))
+		return -EPROTO;
+	*why = "an error where none can be";
+	if (h->error < 0 || h->error > 4095 || (h->error && !(h->type & IPC_REPLY)))
 		return -EPROTO;
 	fixed = (uint32_t)sizeof(*h) + (h->error ? 0 : row->body);
 	*why = "a wrong size for its type";
@@ -376,4 +397,5 @@ void ipc_dgram_end(struct ipc_dgram *d)
 	for (uint32_t i = 0; i < d->nfds; i++)
 		close_fd(&d->fds[i]);
 	d->len = d->pos = d->nfds = d->fd_pos = 0;
+	__atomic_store_n(&((struct ipc_hdr *)d->buf)->dgram, 0, __ATOMIC_RELEASE);
 }

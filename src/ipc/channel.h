@@ -13,6 +13,7 @@ struct ipc_batch {
 	uint32_t used; /* bytes */
 	uint32_t count;
 	uint32_t nfds;
+	bool resent; /* see IPC_RESENT */
 	int fds[IPC_FDS_MAX];
 	bool fd_close[IPC_FDS_MAX]; /* close this one once it was sent (or dropped) */
 	uint64_t buf[IPC_DGRAM_MAX / 8];
@@ -28,10 +29,12 @@ struct ipc_msg {
 	uint32_t nfds;
 };
 
-/* A received datagram. */
+/* A received datagram. Where it lies in memory that outlives the process, ipc_dgram_found() tells the next one what was
+ * being served. */
 struct ipc_dgram {
 	uint32_t len, pos;
 	uint32_t nfds, fd_pos;
+	bool resent; /* see IPC_RESENT */
 	int fds[IPC_FDS_MAX];
 	uint64_t buf[IPC_DGRAM_MAX / 8];
 };
@@ -81,13 +84,17 @@ void ipc_batch_drop_fds(struct ipc_batch *b);
 int ipc_recv(int fd, struct ipc_dgram *d, int flags) NODISCARD;
 
 /* ipc_next() - the next message of the datagram, checked against the table: known type, direction, exact size,
- * tail within its limit, descriptor count, no error outside replies, zero where zero is due in the header.
+ * tail within its limit, descriptor count, no error outside replies, the datagram's length in the first header.
  * Return: 1 with *m filled, 0 when there is no more, -EPROTO when a rule was broken: *why says which (a
  * constant string). The channel must then be given up. */
 int ipc_next(struct ipc_dgram *d, enum ipc_dir dir, struct ipc_msg *m, const char **why) NODISCARD;
 
 /* ipc_take_fd() - take ownership of the i-th descriptor of a message. */
 int ipc_take_fd(struct ipc_dgram *d, const struct ipc_msg *m, uint32_t i);
+
+/* ipc_dgram_found() - look at what a process before this one left behind in a datagram's memory, and make it a datagram
+ * without descriptors, at its start. True: there is one, received at whatever moment; ipc_next() checks it as any other. */
+bool ipc_dgram_found(struct ipc_dgram *d) NODISCARD;
 
 /* ipc_dgram_end() - close every descriptor that nobody took. Call it for each datagram received. */
 void ipc_dgram_end(struct ipc_dgram *d);

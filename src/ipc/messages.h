@@ -52,8 +52,11 @@ struct ipc_hdr {
 	uint16_t nfds;  /* how many of the datagram's descriptors are this message's, in order */
 	uint64_t tag;   /* the transport's; comes back in the reply untouched */
 	int32_t error;  /* replies: 0 or a positive errno; else 0 */
-	uint32_t zero;
+	uint32_t dgram; /* first message of a datagram: the datagram's length, perhaps with IPC_RESENT; else 0 */
 };
+
+/* In hdr.dgram of answers: the process before the sender may have sent them already, so some may be answers to nothing. */
+#define IPC_RESENT 0x80000000u
 
 #define IPC_REPLY 0x8000u
 

@@ -271,7 +271,7 @@ static bool take_answer(struct queue *q, const struct ipc_msg *m)
 	struct request *r = request_of(q, m);
 
 	if (!r)
-		return false;
+		return q->in->resent; /* the fsworker does not know whether the one before it had told us */
 	if (r->state == REQUEST_ORPHAN) {
 		request_free(r);
 	} else if (!virtq_started(q->vq)) {

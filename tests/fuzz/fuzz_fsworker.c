@@ -158,6 +158,8 @@ static void serve(const uint8_t *data, size_t size)
 	memcpy(dgram.buf, data, size);
 	dgram.len = (uint32_t)size;
 	dgram.pos = dgram.nfds = dgram.fd_pos = 0;
+	if (size >= sizeof(struct ipc_hdr))
+		((struct ipc_hdr *)dgram.buf)->dgram = dgram.len;
 	if (size)
 		(void)!link_serve(&fuzz_link, &out, &dgram, &why);
 	drain();

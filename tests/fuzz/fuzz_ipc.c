@@ -15,6 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	d.len = (uint32_t)size - 1;
 	d.pos = d.nfds = d.fd_pos = 0;
 	memcpy(d.buf, data + 1, size - 1);
+	/* A right length, or there would be nothing to see. */
+	if (d.len >= sizeof(struct ipc_hdr))
+		((struct ipc_hdr *)d.buf)->dgram = d.len;
 	/* What lies behind the datagram must never be looked at. */
 	memset((char *)d.buf + d.len, 0xa5, MIN(sizeof(d.buf) - d.len, 4096u));
 	while (ipc_next(&d, (enum ipc_dir)(data[0] % 4), &m, &why) == 1) {

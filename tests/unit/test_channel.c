@@ -171,8 +171,15 @@ START_TEST(each_broken_rule_is_named)
 		uint64_t more;
 	} good = { .h = { .size = sizeof(struct ipc_hdr) + sizeof(struct ipc_getattr_req), .type = IPC_GETATTR } }, m;
 
+	good.h.dgram = good.h.size;
 	m = good;
 	refused(&m, 10, "shorter than its header");
+	m = good;
+	m.h.dgram = 0;
+	refused(&m, good.h.size, "another length");
+	m = good;
+	m.h.dgram |= IPC_RESENT; /* answers only */
+	refused(&m, good.h.size, "another length");
 	m = good;
 	m.h.size = 23;
 	refused(&m, good.h.size, "beyond its datagram");
@@ -198,16 +205,15 @@ START_TEST(each_broken_rule_is_named)
 	m.h.type = IPC_READY;
 	refused(&m, good.h.size, "never gets");
 	m = good;
-	m.h.zero = 1;
-	refused(&m, good.h.size, "must be zero");
-	m = good;
 	m.h.error = 5;
-	refused(&m, good.h.size, "must be zero");
+	refused(&m, good.h.size, "an error where none can be");
 	m = good;
 	m.h.size -= 8;
+	m.h.dgram -= 8;
 	refused(&m, m.h.size, "wrong size");
 	m = good;
 	m.h.size += 8; /* GETATTR has no tail */
+	m.h.dgram += 8;
 	refused(&m, m.h.size, "wrong size");
 	m = good;
 	m.h.nfds = 1;
@@ -221,7 +227,8 @@ START_TEST(bytes_after_the_last_message_are_refused)
 		struct ipc_hdr h;
 		struct ipc_getattr_req b;
 		uint64_t more;
-	} sent = { .h = { .size = sizeof(struct ipc_hdr) + sizeof(struct ipc_getattr_req), .type = IPC_GETATTR } };
+	} sent = { .h = { .size = sizeof(struct ipc_hdr) + sizeof(struct ipc_getattr_req), .type = IPC_GETATTR,
+			  .dgram = sizeof(sent) } };
 	struct ipc_msg m;
 	const char *why = "";
 
@@ -259,6 +266,62 @@ START_TEST(datagram_that_is_too_long_is_refused)
 	open_pair();
 	ck_assert_int_eq(send(sv[0], big, sizeof(big), 0), (ssize_t)sizeof(big));
 	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), -EPROTO);
+}
+END_TEST
+
+/* Who is killed in or after ipc_recv() leaves a datagram behind, or none, never a part of one. */
+START_TEST(datagram_left_behind)
+{
+	struct ipc_msg m;
+	const char *why;
+
+	open_pair();
+	memset(&in, 0xa5, sizeof(in));
+	ck_assert(!ipc_dgram_found(&in)); /* a length that cannot be */
+	memset(&in, 0, sizeof(in));
+	ck_assert(!ipc_dgram_found(&in));
+	ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_GETATTR, 7, 0, 0, NULL));
+	ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_GETATTR, 8, 0, 0, NULL));
+	ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+	in.len = 0; /* killed before it learned the length */
+	ck_assert(ipc_dgram_found(&in));
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_T2W, &m, &why), 1);
+	ck_assert_uint_eq(m.hdr->tag, 7);
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_T2W, &m, &why), 1);
+	ck_assert_uint_eq(m.hdr->tag, 8);
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_T2W, &m, &why), 0);
+	/* In the middle of waiting for the next one; or when all was done. */
+	ck_assert_int_eq(ipc_recv(sv[1], &in, MSG_DONTWAIT), -EAGAIN);
+	ck_assert(!ipc_dgram_found(&in));
+	ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_GETATTR, 9, 0, 0, NULL));
+	ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+	ipc_dgram_end(&in);
+	ck_assert(!ipc_dgram_found(&in));
+}
+END_TEST
+
+/* Answers that may be there twice say so; questions never do. */
+START_TEST(resent_answers)
+{
+	struct ipc_msg m;
+	const char *why = "";
+
+	open_pair();
+	ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_RENAME | IPC_REPLY, 1, 0, 0, NULL));
+	out.resent = true;
+	ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+	ck_assert(!out.resent);
+	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+	ck_assert(in.resent);
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_W2T, &m, &why), 1);
+	ipc_dgram_end(&in);
+	ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_RENAME | IPC_REPLY, 1, 0, 0, NULL));
+	ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+	ck_assert(!in.resent);
+	ipc_dgram_end(&in);
 }
 END_TEST
 
@@ -336,4 +399,4 @@ UNIT_MAIN("channel", batch_of_requests_arrives_in_order, descriptors_go_with_the
 	  owned_descriptor_is_closed_after_sending, trim_shortens_the_last_message,
 	  full_batch_refuses_and_an_empty_one_takes_the_largest, each_broken_rule_is_named,
 	  bytes_after_the_last_message_are_refused,	  unexpected_descriptors_are_refused_and_closed, datagram_that_is_too_long_is_refused,
-	  error_reply_is_a_bare_header, full_socket_keeps_the_batch, too_many_descriptors_on_their_way)
+	  datagram_left_behind, resent_answers, error_reply_is_a_bare_header, full_socket_keeps_the_batch, too_many_descriptors_on_their_way)

@@ -742,7 +742,7 @@ END_TEST
 
 START_TEST(protocol_type)
 {
-	struct ipc_hdr h = { .size = sizeof(h), .type = 0x7fff };
+	struct ipc_hdr h = { .size = sizeof(h), .type = 0x7fff, .dgram = sizeof(h) };
 
 	broken_protocol(&h, sizeof(h));
 }
@@ -753,7 +753,7 @@ START_TEST(protocol_reply)
 	struct {
 		struct ipc_hdr h;
 		struct ipc_getattr_rep rep;
-	} m = { .h = { .size = sizeof(m), .type = IPC_GETATTR | IPC_REPLY } };
+	} m = { .h = { .size = sizeof(m), .type = IPC_GETATTR | IPC_REPLY, .dgram = sizeof(m) } };
 
 	broken_protocol(&m, sizeof(m));
 }
