@@ -12,6 +12,7 @@
 
 #include "fsworker/handle.h"
 #include "fsworker/inode.h"
+#include "fsworker/journal.h"
 #include "ipc/channel.h"
 
 #include <pthread.h>
@@ -36,7 +37,9 @@ struct out {
 	/* Handles that stay open until the batch is sent: their descriptors travel in it, or their closing can wait
 	 * until the guest has its answer. */
 	uint32_t held[IPC_FDS_MAX];
-	struct ipc_batch batch;
+	struct ipc_batch *batch;  /* the journal's, or `own` */
+	struct journal *journal;  /* NULL: not a link's thread */
+	struct ipc_batch own;
 	char scratch[IPC_XATTR_MAX] __attribute__((aligned(8))); /* for results whose size shows late */
 };
 
@@ -48,6 +51,7 @@ struct link {
 	bool started;         /* main thread only: it has or had a thread */
 	pthread_mutex_t busy; /* held while an operation runs, see session.c */
 	pthread_mutex_t late_lock;
+	struct journal *journal;
 	struct out *late; /* under late_lock: answers of threads that waited for a lock */
 } __attribute__((aligned(64)));
 
@@ -80,6 +84,7 @@ struct req {
 	uint32_t tail_len;
 	uint16_t type;
 	uint64_t session; /* that it was asked in */
+	bool redo;      /* a process before this one has begun it, and perhaps done it */
 	bool pooled;    /* this is a thread of the pool */
 	bool may_block; /* nobody else waits for this thread, or there is no pool */
 };
@@ -93,7 +98,7 @@ void answer_request(struct req *r);
 #undef CTL
 
 /* out.c */
-void out_init(struct out *o, int fd, struct handle_table *handles);
+void out_init(struct out *o, int fd, struct handle_table *handles, struct journal *journal);
 void out_flush(struct out *o);
 void *reply_add(struct req *r, uint32_t tail_len, char **tail);
 uint32_t reply_room(struct req *r, uint32_t want);

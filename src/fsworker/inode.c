@@ -7,6 +7,7 @@
 #include "fsworker/inode.h"
 
 #include "common/log.h"
+#include "fsworker/journal.h"
 #include "fsworker/resolve.h"
 
 #include <sys/auxv.h>
@@ -182,6 +183,16 @@ static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struc
 	s->fd = fd;
 	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
 	t->fds[index] = fd;
+}
+
+/* The guest is told of an object once more; under its shard's lock. */
+static void count_lookup(struct inode_table *t, uint32_t index)
+{
+	struct inode_slot *s = &t->slots[index];
+
+	journal_counting(index, s->nlookup);
+	s->nlookup = saturating_add(s->nlookup, 1);
+	journal_counted();
 }
 
 /*
@@ -368,7 +379,7 @@ uint64_t inode_find(struct inode_table *t, const struct statx *st)
 	i = chain_find(t, sh, hash, &key);
 	if (i && same_birth(&t->slots[i], st) &&
 	    !((__atomic_load_n(&t->slots[i].mode, __ATOMIC_RELAXED) ^ st->stx_mode) & S_IFMT)) {
-		t->slots[i].nlookup = saturating_add(t->slots[i].nlookup, 1);
+		count_lookup(t, i);
 		__atomic_store_n(&t->slots[i].mode, st->stx_mode, __ATOMIC_RELAXED);
 		nodeid = slots_id(&t->ids, i);
 	}
@@ -429,7 +440,7 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 	if (i) {
 		struct inode_slot *s = &t->slots[i];
 
-		s->nlookup = saturating_add(s->nlookup, 1);
+		count_lookup(t, i);
 		__atomic_store_n(&s->mode, st->stx_mode, __ATOMIC_RELAXED);
 		s->btime_sec = st->stx_mask & STATX_BTIME ? st->stx_btime.tv_sec : 0;
 		s->btime_nsec = st->stx_mask & STATX_BTIME ? st->stx_btime.tv_nsec : 0;
@@ -439,7 +450,9 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 	} else {
 		i = slots_take(&t->ids, (uint32_t)hash);
 		if (i) {
+			journal_counting(i, 0);
 			slot_fill(t, i, take_fd(fd), st, 1);
+			journal_counted();
 			chain_insert(t, sh, hash, i);
 			slots_publish(&t->ids, i, 0);
 		} else {
@@ -481,7 +494,7 @@ void inode_remember(const struct inode_use *u)
 	struct inode_slot *s = &u->t->slots[u->index];
 
 	if (s->nlookup)
-		s->nlookup = saturating_add(s->nlookup, 1);
+		count_lookup(u->t, u->index);
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -493,8 +506,10 @@ static void forget_used(struct inode_table *t, uint32_t index, uint64_t nlookup)
 	struct inode_slot *s = &t->slots[index];
 
 	/* A count that has reached its maximum is no longer known, and stays there until the session ends. */
-	if (s->nlookup != UINT64_MAX || nlookup == UINT64_MAX)
+	if (s->nlookup != UINT64_MAX || nlookup == UINT64_MAX) {
+		journal_forgetting(index, s->nlookup - MIN(s->nlookup, nlookup));
 		s->nlookup -= MIN(s->nlookup, nlookup);
+	}
 	if (s->nlookup == 0 && slots_revoke(&t->ids, index))
 		chain_remove(t, sh, hash, index);
 	pthread_mutex_unlock(&sh->lock);

@@ -56,7 +56,7 @@ bool link_prepare_late(struct link *l)
 	if (!l->late) {
 		l->late = malloc(sizeof(*l->late));
 		if (l->late)
-			out_init(l->late, l->fd, &l->w->handles);
+			out_init(l->late, l->fd, &l->w->handles, NULL);
 	}
 	ready = l->late != NULL;
 	pthread_mutex_unlock(&l->late_lock);
@@ -88,11 +88,13 @@ void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error)
  */
 int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **why)
 {
+	struct journal *j = o->journal;
 	int64_t first_answer = 0;
+	uint32_t at = d->pos;
 	struct ipc_msg m;
 	int r;
 
-	while ((r = ipc_next(d, IPC_DIR_T2W, &m, why)) == 1) {
+	for (; (r = ipc_next(d, IPC_DIR_T2W, &m, why)) == 1; at = d->pos) {
 		struct req q = {
 			.w = l->w,
 			.link = l,
@@ -105,8 +107,10 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **
 			.may_block = !l->w->pool,
 		};
 
+		journal_begin(j, at);
 		answer_request(&q);
-		if (d->pos == d->len || o->batch.count == 0) {
+		journal_commit(j, d->pos);
+		if (d->pos == d->len || o->batch->count == 0) {
 			first_answer = 0;
 		} else if (first_answer == 0) {
 			first_answer = now_ns();
@@ -117,6 +121,7 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **
 	}
 	out_flush(o);
 	ipc_dgram_end(d);
+	j->done = 0;
 	return r;
 }
 
@@ -124,15 +129,16 @@ static void *link_thread(void *arg)
 {
 	struct link *l = arg;
 	struct out *o = malloc(sizeof(*o));
-	struct ipc_dgram *d = malloc(sizeof(*d));
+	struct ipc_dgram *d = &l->journal->in;
 	const char *why = "a datagram that is empty or was cut";
 	int r = creds_thread_init(l->w->proc_fd);
 
-	if (!o || !d || r < 0) {
+	if (!o || r < 0) {
 		log_err("link %u: its thread cannot start: %d", l->index, r < 0 ? -r : ENOMEM);
 		_exit(ROLE_EXIT_FAIL);
 	}
-	out_init(o, l->fd, &l->w->handles);
+	journal_own = l->journal;
+	out_init(o, l->fd, &l->w->handles, l->journal);
 	do {
 		r = ipc_recv(l->fd, d, 0);
 		if (r == 1)
@@ -145,7 +151,6 @@ static void *link_thread(void *arg)
 	lock_wait_cancel_link(l);
 	link_put(l);
 	free(o);
-	free(d);
 	pthread_mutex_lock(&threads.lock);
 	threads.count--;
 	pthread_cond_broadcast(&threads.gone);

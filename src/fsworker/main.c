@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 	receive_config(&d, &m, &cfg);
 	log_level_limit = MIN(cfg.log_level, (uint32_t)LOG_LVL_DEBUG);
 	w = (struct fsworker){ .flags = cfg.flags, .links = links, .nlinks = cfg.nlinks };
-	state = map_memory(ipc_take_fd(&d, &m, FD_STATE), IPC_STATE_BYTES(cfg.inode_slots, cfg.max_open_files), "state");
+	state = map_memory(ipc_take_fd(&d, &m, FD_STATE), IPC_STATE_BYTES(cfg.nlinks, cfg.inode_slots, cfg.max_open_files), "state");
 	w.bulk = map_memory(ipc_take_fd(&d, &m, FD_BULK), cfg.nlinks * IPC_BULK_LINK, "bulk area");
 	params.source_fd = m.fds[FD_SOURCE];
 	params.propagate = cfg.flags & CFG_PROPAGATE;

@@ -176,7 +176,7 @@ static int read_stream(struct req *r, struct handle *h, const struct inode_use *
 	if (more == 1)
 		put_entries(r, h, dir, buf, &f);
 	rep->count = f.count;
-	ipc_batch_trim(&r->out->batch, f.used);
+	ipc_batch_trim(r->out->batch, f.used);
 	return 0;
 }
 

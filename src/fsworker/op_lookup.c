@@ -156,8 +156,11 @@ int answer_forget(struct req *r)
 
 	if (q->count != r->tail_len / sizeof(*one) || r->tail_len % sizeof(*one))
 		return -EINVAL;
-	for (uint64_t i = 0; i < q->count; i++)
+	/* Begun by a process before this one: from where that ended. */
+	for (uint64_t i = r->redo ? r->link->journal->forgot : 0; i < q->count; i++) {
 		inode_forget(&r->w->inodes, one[i].nodeid, one[i].nlookup);
+		journal_forgot();
+	}
 	return 0;
 }
 

@@ -9,15 +9,17 @@
 #define SEND_RETRY_NS 1000000
 #define SEND_RETRIES 5000u /* five seconds: a kernel that has no memory for so long will not have it soon */
 
-/* out_init() - Answers to one link. @fd is borrowed. */
-void out_init(struct out *o, int fd, struct handle_table *handles)
+/* out_init() - Answers to one link. @fd is borrowed. @journal: of the link, for its own thread; else NULL */
+void out_init(struct out *o, int fd, struct handle_table *handles, struct journal *journal)
 {
+	o->journal = journal;
+	o->batch = journal ? &journal->out : &o->own;
 	o->fd = fd;
 	o->broken = false;
 	o->nheld = 0;
 	o->handles = handles;
-	o->batch.used = o->batch.count = o->batch.nfds = 0;
-	o->batch.resent = false;
+	o->batch->used = o->batch->count = o->batch->nfds = 0;
+	o->batch->resent = false;
 }
 
 /*
@@ -31,10 +33,10 @@ static int send_batch(struct out *o)
 	int r;
 
 	for (;;) {
-		r = ipc_batch_send(o->fd, &o->batch);
-		if (r == -ETOOMANYREFS && o->batch.nfds) {
+		r = ipc_batch_send(o->fd, o->batch);
+		if (r == -ETOOMANYREFS && o->batch->nfds) {
 			log_limited(LOG_LVL_WARN, "too many descriptors of this user are on their way: contents are forwarded");
-			ipc_batch_drop_fds(&o->batch);
+			ipc_batch_drop_fds(o->batch);
 		} else if (r == -EAGAIN && retries++ < SEND_RETRIES) {
 			nanosleep(&(struct timespec){ .tv_nsec = SEND_RETRY_NS }, NULL);
 		} else {
@@ -49,8 +51,8 @@ void out_flush(struct out *o)
 	int r = 0;
 
 	if (o->broken)
-		ipc_batch_reset(&o->batch);
-	else if (o->batch.used)
+		ipc_batch_reset(o->batch);
+	else if (o->batch->used)
 		r = send_batch(o);
 	if (r == -EPIPE || r == -ECONNRESET) {
 		o->broken = true;
@@ -59,6 +61,8 @@ void out_flush(struct out *o)
 		log_err("cannot send answers to the transport: %d", -r);
 		_exit(ROLE_EXIT_FAIL);
 	}
+	if (o->journal)
+		journal_sent(o->journal);
 	for (uint32_t i = 0; i < o->nheld; i++)
 		handle_put_index(o->handles, o->held[i]);
 	o->nheld = 0;
@@ -70,11 +74,11 @@ static void *add(struct req *r, int error, uint32_t tail_len, char **tail)
 	void *body = NULL;
 
 	/* Room for one descriptor and one handle to hold: no message wants more. */
-	if (likely(o->batch.nfds < IPC_FDS_MAX && o->nheld < ARRAY_SIZE(o->held)))
-		body = ipc_batch_add(&o->batch, r->type | IPC_REPLY, r->tag, error, tail_len, tail);
+	if (likely(o->batch->nfds < IPC_FDS_MAX && o->nheld < ARRAY_SIZE(o->held)))
+		body = ipc_batch_add(o->batch, r->type | IPC_REPLY, r->tag, error, tail_len, tail);
 	if (unlikely(!body)) {
 		out_flush(o);
-		body = ipc_batch_add(&o->batch, r->type | IPC_REPLY, r->tag, error, tail_len, tail);
+		body = ipc_batch_add(o->batch, r->type | IPC_REPLY, r->tag, error, tail_len, tail);
 	}
 	return body;
 }
@@ -99,11 +103,11 @@ uint32_t reply_room(struct req *r, uint32_t want)
 {
 	struct out *o = r->out;
 	uint16_t type = r->type | IPC_REPLY;
-	uint32_t room = ipc_batch_room(&o->batch, type);
+	uint32_t room = ipc_batch_room(o->batch, type);
 
-	if (room < want && o->batch.count) {
+	if (room < want && o->batch->count) {
 		out_flush(o);
-		room = ipc_batch_room(&o->batch, type);
+		room = ipc_batch_room(o->batch, type);
 	}
 	return MIN(room, want);
 }
@@ -138,6 +142,6 @@ void out_hold(struct out *o, uint32_t handle_index)
  */
 void reply_grant(struct req *r, uint32_t handle_index, int fd)
 {
-	ipc_batch_fd(&r->out->batch, fd, false);
+	ipc_batch_fd(r->out->batch, fd, false);
 	out_hold(r->out, handle_index);
 }

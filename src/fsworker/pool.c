@@ -76,7 +76,7 @@ static void job_run(struct pool *p, const struct job *j, struct out *o)
 		.may_block = true,
 	};
 
-	out_init(o, j->link->fd, &p->w->handles);
+	out_init(o, j->link->fd, &p->w->handles, NULL);
 	answer_request(&r);
 	out_flush(o);
 	link_put(j->link);

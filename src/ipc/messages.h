@@ -32,9 +32,12 @@
 #define IPC_BULK_SLOTS 8u
 #define IPC_BULK_LINK ((uint64_t)IPC_BULK_SLOT * IPC_BULK_SLOTS)
 
-/* What outlives the fsworker, in one memfd: the table of inodes (128 bytes each), then that of open files and directories
- * (32 bytes each, and one row more). The monitor makes it of this size and never looks inside. */
-#define IPC_STATE_BYTES(inodes, files) ((uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)
+/* What outlives the fsworker, in one memfd: what each link is in the middle of, then the table of inodes (128 bytes each),
+ * then that of open files and directories (32 bytes each, and one row more). The monitor makes it of this size and never
+ * looks inside. */
+#define IPC_LINK_STATE (68u * 4096)
+#define IPC_STATE_BYTES(nlinks, inodes, files) \
+	((uint64_t)(nlinks) * IPC_LINK_STATE + (uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)
 
 /* Directions. */
 enum ipc_dir {

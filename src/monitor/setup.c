@@ -103,7 +103,7 @@ static int open_source(struct monitor *m)
 static int make_memory(struct monitor *m)
 {
 	m->bulk_fd = shm_make("virtiofsd-bulk", m->cfg->nlinks * IPC_BULK_LINK);
-	m->state_fd = m->bulk_fd < 0 ? -1 : shm_make("virtiofsd-state", IPC_STATE_BYTES(INODE_SLOTS, m->max_open_files));
+	m->state_fd = m->bulk_fd < 0 ? -1 : shm_make("virtiofsd-state", IPC_STATE_BYTES(m->cfg->nlinks, INODE_SLOTS, m->max_open_files));
 	if (m->state_fd < 0) {
 		int r = m->bulk_fd < 0 ? m->bulk_fd : m->state_fd;
 

@@ -34,6 +34,7 @@ static struct ipc_dgram dgram;
 static int peer, home;
 static char dir[64];
 static struct {
+	char link[IPC_LINK_STATE];
 	struct inode_slot slots[SLOTS];
 	struct handle_row rows[HANDLES + 1];
 } state;
@@ -101,7 +102,8 @@ static void set_up(void)
 	fuzz_link.fd = sv[1];
 	must(fsworker_init(&w, &cfg, &state, FD_LIMIT) == 0, "make the tables");
 	must(creds_thread_init(w.proc_fd) == 0, "set the ids (it must be run as root)");
-	out_init(&out, fuzz_link.fd, &w.handles);
+	out_init(&out, fuzz_link.fd, &w.handles, fuzz_link.journal);
+	journal_own = fuzz_link.journal;
 }
 
 /* Every input meets the same numbers. */

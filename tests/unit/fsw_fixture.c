@@ -64,7 +64,7 @@ void fx_start(const struct fx_config *c)
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ck_assert(fx_w.bulk != MAP_FAILED);
 	fx_bulk = fx_w.bulk;
-	state = calloc(1, IPC_STATE_BYTES(cfg.inode_slots, cfg.max_open_files));
+	state = calloc(1, IPC_STATE_BYTES(cfg.nlinks, cfg.inode_slots, cfg.max_open_files));
 	for (uint32_t i = 0; i < FX_LINKS; i++) {
 		int sv[2];
 
