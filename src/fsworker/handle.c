@@ -12,15 +12,17 @@
  * @t:		Table
  * @rows:	Memory of max + 1 rows, all zero or those of a process before (see handle_restore()), borrowed
  * @max:	How many there can be
+ * @generation:	Of this process, see ipc_held()
  *
  * Return: 0 or -ENOMEM
  */
-int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max)
+int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max, uint32_t generation)
 {
 	int r;
 
 	memset(t, 0, sizeof(*t));
 	t->rows = rows;
+	t->generation = generation;
 	r = slots_init(&t->ids, MIN(max, UINT32_MAX - 1) + 1, 1, ((struct handle_head *)(void *)rows)->marks);
 	if (r < 0)
 		return r;
@@ -120,7 +122,7 @@ uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t
 	h->nodeid = nodeid;
 	h->dev = dev;
 	t->rows[index] = (struct handle_row){
-		.generation = (uint32_t)(fh >> 32), .fd = fd, .flags = flags, .nodeid = nodeid, .dev = dev,
+		.generation = (uint32_t)(fh >> 32), .held = ipc_held(t->generation, fd), .flags = flags, .nodeid = nodeid, .dev = dev,
 	};
 	__atomic_store_n(&t->rows[index].state, h->dir ? HANDLE_OPEN_DIR : HANDLE_OPEN, __ATOMIC_RELEASE);
 	slots_publish(&t->ids, index, refs);
@@ -162,7 +164,7 @@ static bool adopt(struct handle_table *t, uint32_t index, int fd)
 	t->handles[index] = (struct handle){
 		.fd = fd, .flags = row->flags, .nodeid = row->nodeid, .dev = row->dev, .dir = d,
 	};
-	row->fd = fd;
+	row->held = ipc_held(t->generation, fd);
 	slots_restore(&t->ids, index, row->generation, true);
 	return true;
 }
@@ -188,19 +190,19 @@ static void abandon(struct handle_table *t, uint32_t index)
 uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg)
 {
 	uint32_t index[FETCH_BATCH], n, dropped = 0, i = 0;
-	int32_t numbers[FETCH_BATCH];
+	uint32_t held[FETCH_BATCH];
 	int fds[FETCH_BATCH];
 
 	do {
 		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
 			if (t->rows[i].state == HANDLE_OPEN || t->rows[i].state == HANDLE_OPEN_DIR) {
 				index[n] = i;
-				numbers[n++] = t->rows[i].fd;
+				held[n++] = t->rows[i].held;
 			} else {
 				abandon(t, i);
 			}
 		}
-		if (n && fetch(arg, numbers, fds, n) < 0)
+		if (n && fetch(arg, held, fds, n) < 0)
 			log_err("not all descriptors of open files could be had from the holders");
 		for (uint32_t k = 0; k < n; k++) {
 			if (adopt(t, index[k], fds[k]))

@@ -40,7 +40,7 @@ enum handle_state {
 struct handle_row {
 	uint32_t generation; /* of the fh, or of the next one when it is free */
 	uint32_t state;      /* enum handle_state; written last when it is opened */
-	int32_t fd;          /* number of its descriptor, for who fetches it from the holders */
+	uint32_t held;       /* ipc_held() of its descriptor, for who takes over */
 	uint32_t flags;
 	uint64_t nodeid, dev;
 };
@@ -56,6 +56,7 @@ struct handle_table {
 	struct slots ids;
 	struct handle *handles;
 	struct handle_row *rows; /* of the same slots */
+	uint32_t generation;     /* of this process, for handle_row.held */
 	_Atomic uint32_t dir_bufs; /* how many streams hold a buffer */
 	uint32_t dir_bufs_max;
 };
@@ -72,7 +73,7 @@ enum handle_kind {
 	HANDLE_ANY,
 };
 
-int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max) NODISCARD;
+int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max, uint32_t generation) NODISCARD;
 uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg);
 void handle_table_fini(struct handle_table *t);
 

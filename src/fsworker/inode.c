@@ -118,10 +118,11 @@ static uint64_t saturating_add(uint64_t a, uint64_t b)
  * @slots:	Memory of the slots, all zero or that of a process before (see inode_restore()), borrowed
  * @count:	Number of slots in it, slots 0 and 1 included
  * @fd_limit:	Most descriptors that inodes may hold
+ * @generation:	Of this process, see ipc_held()
  *
  * Return: 0, -EINVAL or -ENOMEM
  */
-int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit)
+int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit, uint32_t generation)
 {
 	const uint64_t *random = (const uint64_t *)getauxval(AT_RANDOM);
 	int r;
@@ -135,6 +136,7 @@ int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_
 		return r;
 	t->slots = slots;
 	t->fd_limit = fd_limit;
+	t->generation = generation;
 	t->fds = calloc(count, sizeof(*t->fds));
 	/* Who may choose inode numbers on the host's file system should not choose our chains with them. */
 	if (random)
@@ -180,7 +182,7 @@ static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struc
 	s->btime_sec = born ? st->stx_btime.tv_sec : 0;
 	s->btime_nsec = born ? st->stx_btime.tv_nsec : 0;
 	s->handle_len = 0;
-	s->fd = fd;
+	s->held = ipc_held(t->generation, fd);
 	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
 	t->fds[index] = fd;
 }
@@ -220,7 +222,7 @@ int inode_set_root(struct inode_table *t, int fd, const struct statx *st)
 /* Could this be what a sound process has written? */
 static bool slot_is_sound(const struct inode_slot *s)
 {
-	return s->state == INODE_LIVE && s->nlookup != 0 && s->fd >= 0 && s->handle_len <= INODE_HANDLE_MAX &&
+	return s->state == INODE_LIVE && s->nlookup != 0 && s->handle_len <= INODE_HANDLE_MAX &&
 	       s->btime_nsec < 1000000000u;
 }
 
@@ -246,7 +248,7 @@ static bool adopt(struct inode_table *t, uint32_t index, int fd)
 	pthread_mutex_unlock(&sh->lock);
 	atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed);
 	s->mode = st.stx_mode;
-	s->fd = fd;
+	s->held = ipc_held(t->generation, fd);
 	t->fds[index] = fd;
 	slots_restore(&t->ids, index, s->generation, true);
 	return true;
@@ -279,7 +281,7 @@ static void abandon(struct inode_table *t, uint32_t index)
 uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg)
 {
 	uint32_t index[FETCH_BATCH], n, dropped = 0, i = INODE_ROOT;
-	int32_t numbers[FETCH_BATCH];
+	uint32_t held[FETCH_BATCH];
 	int fds[FETCH_BATCH];
 
 	do {
@@ -288,13 +290,13 @@ uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg)
 
 			if (slot_is_sound(s)) {
 				index[n] = i;
-				numbers[n++] = s->fd;
+				held[n++] = s->held;
 			} else {
 				dropped += s->state == INODE_LIVE && s->nlookup != 0;
 				abandon(t, i);
 			}
 		}
-		if (n && fetch(arg, numbers, fds, n) < 0)
+		if (n && fetch(arg, held, fds, n) < 0)
 			log_err("not all descriptors of inodes could be had from the holders");
 		for (uint32_t k = 0; k < n; k++) {
 			if (fds[k] >= 0 && adopt(t, index[k], fds[k]))

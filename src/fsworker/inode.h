@@ -38,7 +38,7 @@ struct inode_slot {
 	uint64_t mnt_id;
 	int64_t btime_sec;
 	uint32_t handle_len; /* of the sealed handle, 0: none */
-	int32_t fd;          /* number of its descriptor, for who fetches it from the holders */
+	uint32_t held;       /* ipc_held() of its descriptor, for who takes over */
 	uint8_t handle[INODE_HANDLE_MAX];
 };
 _Static_assert(sizeof(struct inode_slot) == 128, "the slot's size is known outside");
@@ -60,6 +60,7 @@ struct inode_table {
 	struct inode_slot *slots;
 	int *fds; /* O_PATH descriptor of each valid slot */
 	uint64_t seed;
+	uint32_t generation; /* of this process, for inode_slot.held */
 	uint32_t fd_limit;
 	_Atomic uint32_t fd_used;
 	struct inode_shard shard[INODE_SHARDS];
@@ -77,7 +78,7 @@ struct inode_key {
 	uint64_t ino, dev, mnt_id;
 };
 
-int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit) NODISCARD;
+int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit, uint32_t generation) NODISCARD;
 void inode_table_fini(struct inode_table *t);
 int inode_set_root(struct inode_table *t, int fd, const struct statx *st) NODISCARD;
 uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg);

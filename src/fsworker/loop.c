@@ -43,7 +43,7 @@ static struct fd_budget divide(uint32_t limit, uint32_t nlinks, uint32_t max_ope
 int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *state, uint32_t fd_limit)
 {
 	struct fd_budget budget = divide(fd_limit, cfg->nlinks, cfg->max_open_files);
-	struct inode_slot *slots = (struct inode_slot *)(void *)((char *)state + (uint64_t)w->nlinks * IPC_LINK_STATE);
+	struct inode_slot *slots = (struct inode_slot *)(void *)((char *)state + IPC_COMMON_STATE + (uint64_t)w->nlinks * IPC_LINK_STATE);
 	struct handle_row *rows = (struct handle_row *)(void *)(slots + cfg->inode_slots);
 	struct statx st;
 	int r;
@@ -54,7 +54,7 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 
 		l->w = w;
 		l->index = i;
-		l->journal = (struct journal *)(void *)((char *)state + (uint64_t)i * IPC_LINK_STATE);
+		l->journal = (struct journal *)(void *)((char *)state + IPC_COMMON_STATE + (uint64_t)i * IPC_LINK_STATE);
 		atomic_store(&l->refs, 1);
 		pthread_mutex_init(&l->busy, NULL);
 		pthread_mutex_init(&l->late_lock, NULL);
@@ -62,11 +62,11 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 	w->close_matters = close_matters(w->root_fd);
 	r = resolve_statx_fd(w->root_fd, 0, &st);
 	if (r == 0)
-		r = inode_table_init(&w->inodes, slots, cfg->inode_slots, budget.inodes);
+		r = inode_table_init(&w->inodes, slots, cfg->inode_slots, budget.inodes, cfg->heir.generation);
 	if (r == 0)
 		r = inode_set_root(&w->inodes, w->root_fd, &st);
 	if (r == 0)
-		r = handle_table_init(&w->handles, rows, budget.handles);
+		r = handle_table_init(&w->handles, rows, budget.handles, cfg->heir.generation);
 	if (r == 0) {
 		w->locks = locks_new(budget.lock_owners);
 		if (!w->locks)

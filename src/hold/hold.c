@@ -238,3 +238,40 @@ int hold_fetch(int fd, const int32_t *numbers, int *fds, uint32_t n)
 		r = fetch_some(fd, numbers + i, fds + i, MIN(n - i, (uint32_t)IPC_FDS_MAX));
 	return r;
 }
+
+/*
+ * hold_inherit() - The same, of descriptors that are told by generation and number
+ * @heir:	Who has them
+ * @held:	ipc_held() of each
+ * @fds:	Out: each, close-on-exec; or -1 when it is not to be had
+ * @n:		How many, up to IPC_FDS_MAX
+ *
+ * Return: 0, or the last -errno of hold_fetch()
+ */
+int hold_inherit(const struct hold_heir *heir, const uint32_t *held, int *fds, uint32_t n)
+{
+	int32_t numbers[IPC_FDS_MAX];
+	uint32_t index[IPC_FDS_MAX];
+	int got[IPC_FDS_MAX], r = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		fds[i] = -1;
+	n = MIN(n, (uint32_t)IPC_FDS_MAX);
+	for (uint32_t g = 0; g < heir->n; g++) {
+		uint32_t k = 0;
+		int err;
+
+		for (uint32_t i = 0; i < n; i++)
+			if (held[i] >> 24 == heir->generation[g]) {
+				index[k] = i;
+				numbers[k++] = (int32_t)(held[i] & IPC_HELD_NUMBER_MAX);
+			}
+		if (k == 0)
+			continue;
+		err = hold_fetch(heir->fd[g], numbers, got, k);
+		for (uint32_t i = 0; i < k; i++)
+			fds[index[i]] = got[i];
+		r = err ? err : r;
+	}
+	return r;
+}

@@ -240,7 +240,7 @@ int ipc_batch_send(int fd, struct ipc_batch *b)
 
 	if (b->used == 0)
 		return 0;
-	((struct ipc_hdr *)b->buf)->dgram = b->used | (b->resent ? IPC_RESENT : 0);
+	((struct ipc_hdr *)b->buf)->dgram = b->used | b->seq << IPC_SEQ_SHIFT | (b->resent ? IPC_RESENT : 0);
 	if (b->nfds) {
 		size_t bytes = sizeof(int) * b->nfds;
 
@@ -286,6 +286,15 @@ static void take_descriptors(struct ipc_dgram *d, struct msghdr *msg)
 	}
 }
 
+/* What the first header says of the datagram. */
+static void read_mark(struct ipc_dgram *d)
+{
+	uint32_t mark = d->len >= sizeof(struct ipc_hdr) ? ((const struct ipc_hdr *)d->buf)->dgram : 0;
+
+	d->seq = mark >> IPC_SEQ_SHIFT & IPC_SEQ_MAX;
+	d->resent = mark & IPC_RESENT;
+}
+
 /* ipc_recv() - see channel.h. */
 int ipc_recv(int fd, struct ipc_dgram *d, int flags)
 {
@@ -318,18 +327,18 @@ int ipc_recv(int fd, struct ipc_dgram *d, int flags)
 		return -EPROTO;
 	}
 	d->len = (uint32_t)n;
-	d->resent = d->len >= sizeof(*first) && first->dgram & IPC_RESENT;
+	read_mark(d);
 	return 1;
 }
 
 /* ipc_dgram_found() - see channel.h. */
 bool ipc_dgram_found(struct ipc_dgram *d)
 {
-	uint32_t len = ((const struct ipc_hdr *)d->buf)->dgram & ~IPC_RESENT;
+	uint32_t len = ((const struct ipc_hdr *)d->buf)->dgram & IPC_DGRAM_LEN;
 
 	d->pos = d->nfds = d->fd_pos = 0;
-	d->resent = false;
 	d->len = len >= sizeof(struct ipc_hdr) && len <= sizeof(d->buf) ? len : 0;
+	read_mark(d);
 	return d->len != 0;
 }
 
@@ -359,7 +368,8 @@ int ipc_next(struct ipc_dgram *d, enum ipc_dir dir, struct ipc_msg *m, const cha
 	if (row->dir != dir)
 		return -EPROTO;
 	*why = "a datagram of another length than it says";
-	if ((h->dgram & ~IPC_RESENT) != (d->pos ? 0 : d->len) || (h->dgram & IPC_RESENT && (d->pos || dir != IPC_DIR_W2T)))
+	if ((h->dgram & IPC_DGRAM_LEN) != (d->pos ? 0 : d->len) || (h->dgram & IPC_RESENT && (d->pos || dir != IPC_DIR_W2T)) ||
+	    (h->dgram >> IPC_SEQ_SHIFT & IPC_SEQ_MAX && (d->pos || dir != IPC_DIR_T2W)))
 		return -EPROTO;
 	*why = "an error where none can be";
 	if (h->error < 0 || h->error > 4095 || (h->error && !(h->type & IPC_REPLY)))

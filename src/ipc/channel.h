@@ -13,6 +13,7 @@ struct ipc_batch {
 	uint32_t used; /* bytes */
 	uint32_t count;
 	uint32_t nfds;
+	uint32_t seq; /* see IPC_SEQ_SHIFT; kept by who fills it, 0: none */
 	bool resent; /* see IPC_RESENT */
 	int fds[IPC_FDS_MAX];
 	bool fd_close[IPC_FDS_MAX]; /* close this one once it was sent (or dropped) */
@@ -34,6 +35,7 @@ struct ipc_msg {
 struct ipc_dgram {
 	uint32_t len, pos;
 	uint32_t nfds, fd_pos;
+	uint32_t seq; /* its number, 0: none */
 	bool resent; /* see IPC_RESENT */
 	int fds[IPC_FDS_MAX];
 	uint64_t buf[IPC_DGRAM_MAX / 8];

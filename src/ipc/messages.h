@@ -32,12 +32,20 @@
 #define IPC_BULK_SLOTS 8u
 #define IPC_BULK_LINK ((uint64_t)IPC_BULK_SLOT * IPC_BULK_SLOTS)
 
-/* What outlives the fsworker, in one memfd: what each link is in the middle of, then the table of inodes (128 bytes each),
- * then that of open files and directories (32 bytes each, and one row more). The monitor makes it of this size and never
- * looks inside. */
+/* What outlives the fsworker, in one memfd: the session, its jobs, waits for locks and lock owners; what each link is in the
+ * middle of; the table of inodes (128 bytes each), then that of open files and directories (32 bytes each, and one row more).
+ * The monitor makes it of this size and never looks inside. */
+#define IPC_COMMON_STATE (4u << 20)
 #define IPC_LINK_STATE (68u * 4096)
 #define IPC_STATE_BYTES(nlinks, inodes, files) \
-	((uint64_t)(nlinks) * IPC_LINK_STATE + (uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)
+	(IPC_COMMON_STATE + (uint64_t)(nlinks) * IPC_LINK_STATE + (uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)
+
+/* What outlives the transport, likewise: the connection and the device, what each ring is in the middle of, the files that
+ * were granted (32 bytes each, and one row more). */
+#define IPC_DEVICE_STATE (1u << 20)
+#define IPC_RING_STATE (4u << 20)
+#define IPC_TSTATE_BYTES(nlinks, files) \
+	(IPC_DEVICE_STATE + (uint64_t)(nlinks) * IPC_RING_STATE + ((uint64_t)(files) + 1) * 32)
 
 /* Directions. */
 enum ipc_dir {
@@ -55,8 +63,15 @@ struct ipc_hdr {
 	uint16_t nfds;  /* how many of the datagram's descriptors are this message's, in order */
 	uint64_t tag;   /* the transport's; comes back in the reply untouched */
 	int32_t error;  /* replies: 0 or a positive errno; else 0 */
-	uint32_t dgram; /* first message of a datagram: the datagram's length, perhaps with IPC_RESENT; else 0 */
+	uint32_t dgram; /* first message of a datagram: IPC_DGRAM_LEN and the two below; else 0 */
 };
+
+/* In hdr.dgram. The length; the number of a datagram of requests, one more than that of the one before it on the same link
+ * (after the last comes 1 again): one that comes with the number of the one before it is that one, sent again by a transport
+ * that could not know whether it had been sent. 0: there is no number. */
+#define IPC_DGRAM_LEN 0x0003ffffu
+#define IPC_SEQ_SHIFT 18
+#define IPC_SEQ_MAX 0x1fffu
 
 /* In hdr.dgram of answers: the process before the sender may have sent them already, so some may be answers to nothing. */
 #define IPC_RESENT 0x80000000u
@@ -530,7 +545,27 @@ enum cache_mode { CACHE_NONE, CACHE_AUTO, CACHE_ALWAYS };
 #define CFG_CONNECTED 0x100u /* the socket is a connection already, not a listening socket */
 #define CFG_PROPAGATE 0x200u /* what the host mounts later below the share comes in */
 
-/* Descriptors: [0] the listening (or connected) vhost-user socket, [1] bulk area memfd, then one link per ring. */
+/* A role of which the descriptors outlive it (hold/hold.h) is one of a line of processes, each with a descriptor table that
+ * its holders keep. In memory that outlives the process a descriptor is told by generation and number. */
+#define IPC_HOLDERS 2u  /* one that dies is replaced by a copy of the other: both must die at once to be missed */
+#define IPC_FETCH_MAX 4u /* processes before this one whose descriptors may be needed: those that died while they took over */
+#define IPC_HELD_NUMBER_MAX 0xffffffu
+
+struct ipc_heir {
+	uint32_t generation; /* of this process, 1 to 255 and then 1 again */
+	uint32_t nfetch;
+	uint32_t fetch_generation[IPC_FETCH_MAX]; /* of whose descriptors the sockets are */
+};
+
+static inline uint32_t ipc_held(uint32_t generation, int fd)
+{
+	return generation << 24 | (uint32_t)fd;
+}
+
+/* The descriptors of CONFIG messages end with: IPC_HOLDERS channels of holders to the monitor, nfetch sockets to holders of
+ * processes before, one link per ring. */
+
+/* Descriptors: [0] the listening (or connected) vhost-user socket, [1] bulk area memfd, [2] state memfd. */
 struct ipc_config_transport {
 	uint32_t log_level;
 	uint32_t flags; /* CFG_* */
@@ -543,10 +578,11 @@ struct ipc_config_transport {
 	uint32_t zero;
 	uint64_t timeout_ns; /* of names and attributes */
 	char tag[40];        /* up to 36 bytes, NUL-padded */
+	struct ipc_heir heir;
 };
 
 /* Descriptors: [0] the shared directory (O_PATH), [1] bulk area memfd, [2] state memfd,
- * [3] the mount namespace of an earlier fsworker when has_mntns, then one link per ring. */
+ * [3] the mount namespace of an earlier fsworker when has_mntns. */
 struct ipc_config_fsworker {
 	uint32_t log_level;
 	uint32_t flags;
@@ -555,6 +591,8 @@ struct ipc_config_fsworker {
 	uint32_t max_open_files; /* open files and directories */
 	uint32_t has_mntns;
 	uint64_t inode_slots; /* capacity of the inode table */
+	uint32_t uid, gid;    /* whom its holders become */
+	struct ipc_heir heir;
 };
 
 /* The role is sandboxed and serves from now on. fsworker: [0] its mount namespace. */

@@ -114,8 +114,8 @@ static void renew_tables(void)
 	inode_table_fini(&w.inodes);
 	handle_table_fini(&w.handles);
 	memset(&state, 0, sizeof(state));
-	must(resolve_statx_fd(w.root_fd, 0, &st) == 0 && inode_table_init(&w.inodes, state.slots, SLOTS, FD_LIMIT) == 0 &&
-		     inode_set_root(&w.inodes, w.root_fd, &st) == 0 && handle_table_init(&w.handles, state.rows, HANDLES) == 0,
+	must(resolve_statx_fd(w.root_fd, 0, &st) == 0 && inode_table_init(&w.inodes, state.slots, SLOTS, FD_LIMIT, 1) == 0 &&
+		     inode_set_root(&w.inodes, w.root_fd, &st) == 0 && handle_table_init(&w.handles, state.rows, HANDLES, 1) == 0,
 	     "make the tables");
 }
 

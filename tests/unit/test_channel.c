@@ -269,6 +269,36 @@ START_TEST(datagram_that_is_too_long_is_refused)
 }
 END_TEST
 
+/* The number of a datagram tells whether it is the one before it once more. Only requests have one. */
+START_TEST(datagrams_are_numbered)
+{
+	struct ipc_msg m;
+	const char *why = "";
+
+	open_pair();
+	for (uint32_t seq = 0; seq <= IPC_SEQ_MAX; seq += IPC_SEQ_MAX) {
+		ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_GETATTR, 1, 0, 0, NULL));
+		ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_GETATTR, 2, 0, 0, NULL));
+		out.seq = seq;
+		ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+		ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+		ck_assert_uint_eq(in.seq, seq);
+		in.seq = 0;
+		ck_assert(ipc_dgram_found(&in));
+		ck_assert_uint_eq(in.seq, seq);
+		ck_assert_int_eq(ipc_next(&in, IPC_DIR_T2W, &m, &why), 1);
+		ck_assert_int_eq(ipc_next(&in, IPC_DIR_T2W, &m, &why), 1);
+		ck_assert_int_eq(ipc_next(&in, IPC_DIR_T2W, &m, &why), 0);
+		ipc_dgram_end(&in);
+	}
+	ck_assert_ptr_nonnull(ipc_batch_add(&out, IPC_GETATTR | IPC_REPLY, 1, 0, 0, NULL));
+	ck_assert_int_eq(ipc_batch_send(sv[0], &out), 0);
+	ck_assert_int_eq(ipc_recv(sv[1], &in, 0), 1);
+	ck_assert_int_eq(ipc_next(&in, IPC_DIR_W2T, &m, &why), -EPROTO);
+	out.seq = 0;
+}
+END_TEST
+
 /* Who is killed in or after ipc_recv() leaves a datagram behind, or none, never a part of one. */
 START_TEST(datagram_left_behind)
 {
@@ -276,7 +306,7 @@ START_TEST(datagram_left_behind)
 	const char *why;
 
 	open_pair();
-	memset(&in, 0xa5, sizeof(in));
+	memset(&in, 0xff, sizeof(in));
 	ck_assert(!ipc_dgram_found(&in)); /* a length that cannot be */
 	memset(&in, 0, sizeof(in));
 	ck_assert(!ipc_dgram_found(&in));
@@ -399,4 +429,4 @@ UNIT_MAIN("channel", batch_of_requests_arrives_in_order, descriptors_go_with_the
 	  owned_descriptor_is_closed_after_sending, trim_shortens_the_last_message,
 	  full_batch_refuses_and_an_empty_one_takes_the_largest, each_broken_rule_is_named,
 	  bytes_after_the_last_message_are_refused,	  unexpected_descriptors_are_refused_and_closed, datagram_that_is_too_long_is_refused,
-	  datagram_left_behind, resent_answers, error_reply_is_a_bare_header, full_socket_keeps_the_batch, too_many_descriptors_on_their_way)
+	  datagram_left_behind, datagrams_are_numbered, resent_answers, error_reply_is_a_bare_header, full_socket_keeps_the_batch, too_many_descriptors_on_their_way)

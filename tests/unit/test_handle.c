@@ -26,7 +26,7 @@ static void begin(uint32_t max)
 	log_to_sink(quiet);
 	ck_assert_uint_lt(max, ROWS);
 	memset(rows, 0, sizeof(rows));
-	ck_assert_int_eq(handle_table_init(&table, rows, max), 0);
+	ck_assert_int_eq(handle_table_init(&table, rows, max, 1), 0);
 }
 
 static uint64_t make(bool dir, uint64_t nodeid)
@@ -46,12 +46,12 @@ static int close_handle(uint64_t fh)
 }
 
 /* As the holders do: here the old numbers are still open, and the new ones are copies. */
-static int fetch(void *arg, const int32_t *numbers, int *fds, uint32_t n)
+static int fetch(void *arg, const uint32_t *held, int *fds, uint32_t n)
 {
 	uint32_t *asked = arg;
 
 	for (uint32_t i = 0; i < n; i++)
-		fds[i] = fcntl(numbers[i], F_DUPFD_CLOEXEC, 100);
+		fds[i] = held[i] >> 24 == 1 ? fcntl((int)(held[i] & IPC_HELD_NUMBER_MAX), F_DUPFD_CLOEXEC, 100) : -1;
 	*asked += n;
 	return 0;
 }
@@ -91,17 +91,17 @@ START_TEST(taken_over)
 	for (int i = 0; i < 4; i++)
 		forged[i] = make_real("/proc/self/exe", O_RDONLY, false);
 	row_of(forged[0])->flags = O_RDWR; /* not how it was opened */
-	row_of(forged[1])->fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* not a file */
-	row_of(forged[2])->fd = 9999; /* not open */
+	row_of(forged[1])->held = ipc_held(1, open("/dev/null", O_RDONLY | O_CLOEXEC)); /* not a file */
+	row_of(forged[2])->held = ipc_held(1, 9999); /* not open */
 	row_of(forged[3])->state = 77;
 
 	memset(&table, 0, sizeof(table));
-	ck_assert_int_eq(handle_table_init(&table, rows, 16), 0);
+	ck_assert_int_eq(handle_table_init(&table, rows, 16, 2), 0);
 	ck_assert_uint_eq(handle_restore(&table, fetch, &asked), 3);
 	ck_assert_uint_eq(asked, 5);
 	ck_assert_int_eq(handle_get_of(&table, file, HANDLE_FILE, 7, &h), 0);
 	ck_assert_int_ge(h.h->fd, 100);
-	ck_assert_int_eq(row_of(file)->fd, h.h->fd);
+	ck_assert_uint_eq(row_of(file)->held, ipc_held(2, h.h->fd));
 	handle_put(&h);
 	ck_assert_int_eq(handle_get(&table, dir, HANDLE_DIR, &h), 0);
 	ck_assert(!h.h->dir->positioned);
@@ -129,7 +129,7 @@ START_TEST(taken_over_from_nonsense)
 
 	begin(16);
 	memset(rows, 0xa5, sizeof(rows));
-	ck_assert_int_eq(handle_table_init(&table, rows, 16), 0);
+	ck_assert_int_eq(handle_table_init(&table, rows, 16, 2), 0);
 	ck_assert_uint_eq(handle_restore(&table, fetch, &asked), 0);
 	ck_assert_uint_eq(asked, 0);
 	ck_assert_int_eq(handle_reserve(&table, 0, false, &index), 0);

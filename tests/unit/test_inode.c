@@ -34,7 +34,7 @@ static void begin(uint64_t count, uint32_t fd_limit)
 	log_to_sink(quiet);
 	root.stx_mode = S_IFDIR | 0755;
 	memory = calloc(count, sizeof(*memory));
-	ck_assert_int_eq(inode_table_init(&table, memory, count, fd_limit), 0);
+	ck_assert_int_eq(inode_table_init(&table, memory, count, fd_limit, 1), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 }
 
@@ -63,12 +63,12 @@ static bool valid(uint64_t nodeid)
 }
 
 /* As the holders do: here the old numbers are still open, and the new ones are copies. */
-static int fetch(void *arg, const int32_t *numbers, int *fds, uint32_t n)
+static int fetch(void *arg, const uint32_t *held, int *fds, uint32_t n)
 {
 	uint32_t *asked = arg;
 
 	for (uint32_t i = 0; i < n; i++)
-		fds[i] = fcntl(numbers[i], F_DUPFD_CLOEXEC, 100);
+		fds[i] = held[i] >> 24 == 1 ? fcntl((int)(held[i] & IPC_HELD_NUMBER_MAX), F_DUPFD_CLOEXEC, 100) : -1;
 	*asked += n;
 	return 0;
 }
@@ -102,11 +102,11 @@ START_TEST(taken_over)
 	inode_forget(&table, gone, 1);
 	ck_assert_uint_ne(slots_take(&table.ids, 0), 0); /* it was about to learn of one more */
 	index = slots_index(known[1]);
-	memory[slots_index(known[2])].fd = memory[index].fd; /* another's */
-	memory[slots_index(known[3])].fd = 9999;             /* not open */
+	memory[slots_index(known[2])].held = memory[index].held; /* another's */
+	memory[slots_index(known[3])].held = ipc_held(1, 9999); /* not open */
 
 	memset(&table, 0, sizeof(table));
-	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, 8), 0);
+	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, 8, 2), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 	ck_assert_uint_eq(inode_restore(&table, fetch, &asked), 2);
 	ck_assert_uint_eq(asked, 5);
@@ -141,13 +141,13 @@ START_TEST(taken_over_from_nonsense)
 	b = add_real("/dev/zero", &st);
 	memory[slots_index(b)] = memory[slots_index(a)];
 	memset(&table, 0, sizeof(table));
-	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT), 0);
+	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT, 2), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 	ck_assert_uint_eq(inode_restore(&table, fetch, &asked), 1);
 	ck_assert(valid(a) != valid(b));
 	memset(memory, 0xa5, COUNT * sizeof(*memory));
 	memset(&table, 0, sizeof(table));
-	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT), 0);
+	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT, 2), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 	ck_assert_uint_eq(inode_restore(&table, fetch, &asked), 0);
 	end();
@@ -262,8 +262,8 @@ START_TEST(limits)
 	ck_assert_uint_eq(atomic_load(&table.fd_used), COUNT - 2);
 	end();
 	memory = NULL;
-	ck_assert_int_lt(inode_table_init(&table, NULL, 2, 1), 0);
-	ck_assert_int_lt(inode_table_init(&table, NULL, 1ull << 33, 1), 0);
+	ck_assert_int_lt(inode_table_init(&table, NULL, 2, 1, 1), 0);
+	ck_assert_int_lt(inode_table_init(&table, NULL, 1ull << 33, 1, 1), 0);
 }
 END_TEST
 
