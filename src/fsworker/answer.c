@@ -4,6 +4,8 @@
 
 #include "common/log.h"
 
+#define BLAME_MAX 2u /* deaths that one request may be the cause of */
+
 /* Who an operation runs as, and how it stands to the session. */
 enum {
 	AS_CALLER = 1, /* the handler sets the ids itself; all others run as the superuser of the jail */
@@ -72,7 +74,16 @@ static int run(struct req *r, const struct answer_row *row)
 void answer_request(struct req *r)
 {
 	const struct answer_row *row = &answers[r->type];
-	int result = run(r, row);
+	int result;
+
+	if (unlikely(r->redo) && journal_now->blame >= BLAME_MAX) {
+		log_err("%s has ended this process %u times: it is answered with an error", ipc_type_name(r->type),
+			journal_now->blame);
+		if (row->replies)
+			reply_error(r, EIO);
+		return;
+	}
+	result = run(r, row);
 
 	if (result == ANSWER_POOL) {
 		if (pool_submit(r->w->pool, r, row->body_len))

@@ -13,6 +13,7 @@
 #include "fsworker/handle.h"
 #include "fsworker/inode.h"
 #include "fsworker/journal.h"
+#include "fsworker/state.h"
 #include "ipc/channel.h"
 
 #include <pthread.h>
@@ -25,6 +26,7 @@ enum {
 };
 
 struct fsworker;
+struct name;
 struct lock_table;
 struct pool;
 
@@ -32,6 +34,7 @@ struct pool;
 struct out {
 	int fd;
 	bool broken; /* the peer is gone; what is sent goes nowhere */
+	bool grants; /* descriptors of open files go along */
 	uint32_t nheld;
 	struct handle_table *handles;
 	/* Handles that stay open until the batch is sent: their descriptors travel in it, or their closing can wait
@@ -52,6 +55,7 @@ struct link {
 	pthread_mutex_t busy; /* held while an operation runs, see session.c */
 	pthread_mutex_t late_lock;
 	struct journal *journal;
+	bool resume;          /* a process before this one was in the middle of something here */
 	struct out *late; /* under late_lock: answers of threads that waited for a lock */
 } __attribute__((aligned(64)));
 
@@ -65,6 +69,7 @@ struct fsworker {
 	struct handle_table handles;
 	struct lock_table *locks;
 	struct pool *pool;                /* NULL: everything inline */
+	struct fsw_state *state;          /* in memory that outlives the process */
 	char *bulk;                       /* nlinks windows of IPC_BULK_LINK bytes; only ever given to system calls */
 	uint32_t nlinks;
 	struct link *links;
@@ -98,8 +103,9 @@ void answer_request(struct req *r);
 #undef CTL
 
 /* out.c */
-void out_init(struct out *o, int fd, struct handle_table *handles, struct journal *journal);
+void out_init(struct out *o, const struct link *l, struct journal *journal);
 void out_flush(struct out *o);
+void out_found(struct out *o, uint32_t used);
 void *reply_add(struct req *r, uint32_t tail_len, char **tail);
 uint32_t reply_room(struct req *r, uint32_t want);
 int reply_empty(struct req *r);
@@ -110,21 +116,30 @@ void out_hold(struct out *o, uint32_t handle_index);
 /* link.c */
 int link_start(struct link *l);
 void link_wait_threads(void);
-int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **why);
+int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, uint32_t again, const char **why);
+void link_undo(struct link *l, struct ipc_ready *said);
 void link_get(struct link *l);
 void link_put(struct link *l);
 bool link_prepare_late(struct link *l);
-void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error);
+void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error, bool again);
 
 /* loop.c */
 int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, void *state, uint32_t fd_limit);
+int fsworker_restore(struct fsworker *w, fetch_fn *fetch, void *arg, struct ipc_ready *said) NODISCARD;
 void fsworker_fini(struct fsworker *w);
 int loop_run(struct fsworker *w, int monitor_fd);
 
 /* pool.c */
 struct pool *pool_new(struct fsworker *w, uint32_t max_threads);
 bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len);
+uint32_t pool_restore(struct pool *p);
+void pool_wake(struct pool *p);
+bool pool_knows(const struct fsworker *w, uint32_t link, uint64_t tag);
 void pool_free(struct pool *p);
+
+/* redo.c: what a process before this one did */
+bool redo_made(const struct req *r, int dirfd, const struct name *name, uint32_t type, const struct ipc_cred *cred) NODISCARD;
+bool redo_same(int dirfd, const struct name *name, int fd) NODISCARD;
 
 /* session.c */
 void session_op_begin(struct link *l);
@@ -134,7 +149,6 @@ bool session_hold(struct req *r) NODISCARD;
 void session_release(struct req *r);
 
 /* op_lookup.c, for the other families */
-struct name;
 void entry_fill(const struct fsworker *w, struct ipc_entry *e, uint64_t nodeid, const struct inode_use *parent,
 		const struct statx *st);
 int entry_of_name(struct fsworker *w, const struct inode_use *parent, const struct name *name, bool maybe_known,
@@ -147,7 +161,10 @@ bool close_matters(int fd) NODISCARD;
 int open_flags(const struct fsworker *w, uint32_t asked, uint32_t *flags) NODISCARD;
 
 /* op_lock.c */
-struct lock_table *locks_new(uint32_t max_owners);
+struct lock_table *locks_new(struct fsworker *w, uint32_t max_owners, uint32_t generation);
+int locks_restore(struct lock_table *t, fetch_fn *fetch, void *arg, uint32_t *lost) NODISCARD;
+bool locks_know(const struct fsworker *w, uint32_t link, uint64_t tag);
+void locks_wake(struct lock_table *t);
 void locks_free(struct lock_table *t);
 void locks_end_session(struct lock_table *t);
 void locks_drop_owner(struct lock_table *t, uint64_t nodeid, uint64_t owner);

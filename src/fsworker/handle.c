@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "fsworker/inode.h"
+#include "fsworker/journal.h"
 #include "fsworker/resolve.h"
 
 #define DIR_BUFS_MAX 512u
@@ -121,6 +122,7 @@ uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t
 	h->flags = flags;
 	h->nodeid = nodeid;
 	h->dev = dev;
+	journal_opening(index);
 	t->rows[index] = (struct handle_row){
 		.generation = (uint32_t)(fh >> 32), .held = ipc_held(t->generation, fd), .flags = flags, .nodeid = nodeid, .dev = dev,
 	};
@@ -134,6 +136,15 @@ static void row_clear(struct handle_row *row)
 {
 	__atomic_store_n(&row->state, HANDLE_FREE, __ATOMIC_RELEASE);
 	row->generation += row->generation != UINT32_MAX;
+}
+
+/* handle_undo() - A request that will be served again had opened this one, or was about to; nobody knows its number. In memory
+ * that is not restored yet. */
+void handle_undo(struct handle_table *t, uint32_t *index)
+{
+	if (*index && *index < t->ids.count && t->rows[*index].state != HANDLE_FREE)
+		row_clear(&t->rows[*index]);
+	*index = 0;
 }
 
 /* Is the descriptor what the row says? */
@@ -171,8 +182,7 @@ static bool adopt(struct handle_table *t, uint32_t index, int fd)
 
 static void abandon(struct handle_table *t, uint32_t index)
 {
-	if (t->rows[index].state != HANDLE_FREE)
-		row_clear(&t->rows[index]);
+	row_clear(&t->rows[index]); /* also a free one, as for inodes */
 	t->handles[index].fd = -1;
 	slots_restore(&t->ids, index, t->rows[index].generation, false);
 }
@@ -182,16 +192,17 @@ static void abandon(struct handle_table *t, uint32_t index)
  * @t:		Empty table in the memory of that process
  * @fetch:	How to get its descriptors
  * @arg:	For fetch
+ * @lost:	As for inode_restore()
  *
  * As inode_restore(). A row whose nodeid is another's by now is no danger: whoever uses a handle says which nodeid it is of.
  *
- * Return: how many were dropped although the guest had them
+ * Return: 0 or -errno
  */
-uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg)
+int handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg, uint32_t *lost)
 {
-	uint32_t index[FETCH_BATCH], n, dropped = 0, i = 0;
+	uint32_t index[FETCH_BATCH], n, i = 0;
 	uint32_t held[FETCH_BATCH];
-	int fds[FETCH_BATCH];
+	int fds[FETCH_BATCH], r = 0;
 
 	do {
 		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
@@ -202,17 +213,17 @@ uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg)
 				abandon(t, i);
 			}
 		}
-		if (n && fetch(arg, held, fds, n) < 0)
-			log_err("not all descriptors of open files could be had from the holders");
-		for (uint32_t k = 0; k < n; k++) {
+		if (n)
+			r = fetch(arg, held, fds, n);
+		for (uint32_t k = 0; r == 0 && k < n; k++) {
 			if (adopt(t, index[k], fds[k]))
 				continue;
 			close_fd(&fds[k]);
 			abandon(t, index[k]);
-			dropped++;
+			++*lost;
 		}
-	} while (i);
-	return dropped;
+	} while (i && r == 0);
+	return r;
 }
 
 /*

@@ -74,7 +74,8 @@ enum handle_kind {
 };
 
 int handle_table_init(struct handle_table *t, struct handle_row *rows, uint32_t max, uint32_t generation) NODISCARD;
-uint32_t handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg);
+void handle_undo(struct handle_table *t, uint32_t *index);
+int handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg, uint32_t *lost) NODISCARD;
 void handle_table_fini(struct handle_table *t);
 
 int handle_reserve(struct handle_table *t, uint32_t shard_hint, bool dir, uint32_t *index) NODISCARD;

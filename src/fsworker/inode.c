@@ -219,6 +219,58 @@ int inode_set_root(struct inode_table *t, int fd, const struct statx *st)
 	return 0;
 }
 
+/* A slot that a journal names, or NULL. */
+static struct inode_slot *named_slot(const struct inode_table *t, uint32_t index)
+{
+	return index > INODE_ROOT && index < t->ids.count ? &t->slots[index] : NULL;
+}
+
+/*
+ * inode_undo() - Take back the lookups that a request had counted which will be served again, end the FORGET that was under way
+ * @t:	Table in the memory of the process before, not restored yet
+ * @j:	Journal of the request
+ *
+ * In memory only: a slot whose count is 0 is dropped by inode_restore().
+ */
+void inode_undo(struct inode_table *t, struct journal *j)
+{
+	struct inode_slot *s;
+
+	j->counted = MIN(j->counted, JOURNAL_COUNTS);
+	if (j->counting == j->counted + 1 && j->counted < JOURNAL_COUNTS) {
+		s = named_slot(t, j->slot[j->counted]);
+		if (s && s->state == INODE_LIVE)
+			s->nlookup = j->before;
+		journal_order();
+	}
+	j->counting = j->counted;
+	/* Who does this may be killed, too: each step is either not done, or the note says what it comes to. */
+	while (j->counted) {
+		uint32_t i = j->counted - 1;
+
+		s = named_slot(t, j->slot[i]);
+		if (s && j->undoing != i + 1) {
+			j->undo_to = s->nlookup - (s->nlookup && s->nlookup != UINT64_MAX);
+			journal_order();
+			j->undoing = i + 1;
+			journal_order();
+		}
+		if (s && s->state == INODE_LIVE)
+			s->nlookup = j->undo_to;
+		journal_order();
+		j->counting = i;
+		j->counted = i;
+		journal_order();
+	}
+	if (j->forgetting != j->forgot) {
+		s = named_slot(t, j->forget_slot);
+		if (s && s->state == INODE_LIVE)
+			s->nlookup = j->forget_after;
+		journal_order();
+		j->forgot = j->forgetting;
+	}
+}
+
 /* Could this be what a sound process has written? */
 static bool slot_is_sound(const struct inode_slot *s)
 {
@@ -259,10 +311,9 @@ static void abandon(struct inode_table *t, uint32_t index)
 {
 	struct inode_slot *s = &t->slots[index];
 
-	if (s->state != INODE_FREE) {
-		s->state = INODE_FREE;
-		s->generation += s->generation != UINT32_MAX;
-	}
+	/* Also of a free one: the process before may have been killed before it counted its generation up. */
+	s->state = INODE_FREE;
+	s->generation += s->generation != UINT32_MAX;
 	t->fds[index] = -1;
 	slots_restore(&t->ids, index, s->generation, false);
 }
@@ -272,17 +323,18 @@ static void abandon(struct inode_table *t, uint32_t index)
  * @t:		Table with nothing but its root, in the memory of that process
  * @fetch:	How to get its descriptors
  * @arg:	For fetch
+ * @lost:	Counted up: those that were dropped although the guest had them
  *
  * Before the first request. What that process wrote is not believed, a guest may have taken it over: each slot is checked
  * against its descriptor. One that does not stand the test is dropped, and its nodeid is stale.
  *
- * Return: how many were dropped although the guest had them
+ * Return: 0, or -errno when the descriptors could not be asked for: nothing is dropped for that
  */
-uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg)
+int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *lost)
 {
-	uint32_t index[FETCH_BATCH], n, dropped = 0, i = INODE_ROOT;
+	uint32_t index[FETCH_BATCH], n, i = INODE_ROOT;
 	uint32_t held[FETCH_BATCH];
-	int fds[FETCH_BATCH];
+	int fds[FETCH_BATCH], r = 0;
 
 	do {
 		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
@@ -292,21 +344,21 @@ uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg)
 				index[n] = i;
 				held[n++] = s->held;
 			} else {
-				dropped += s->state == INODE_LIVE && s->nlookup != 0;
+				*lost += s->state == INODE_LIVE && s->nlookup != 0;
 				abandon(t, i);
 			}
 		}
-		if (n && fetch(arg, held, fds, n) < 0)
-			log_err("not all descriptors of inodes could be had from the holders");
-		for (uint32_t k = 0; k < n; k++) {
+		if (n)
+			r = fetch(arg, held, fds, n);
+		for (uint32_t k = 0; r == 0 && k < n; k++) {
 			if (fds[k] >= 0 && adopt(t, index[k], fds[k]))
 				continue;
 			close_fd(&fds[k]);
 			abandon(t, index[k]);
-			dropped++;
+			++*lost;
 		}
-	} while (i);
-	return dropped;
+	} while (i && r == 0);
+	return r;
 }
 
 /*

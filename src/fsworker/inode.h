@@ -81,7 +81,9 @@ struct inode_key {
 int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_t fd_limit, uint32_t generation) NODISCARD;
 void inode_table_fini(struct inode_table *t);
 int inode_set_root(struct inode_table *t, int fd, const struct statx *st) NODISCARD;
-uint32_t inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg);
+struct journal;
+void inode_undo(struct inode_table *t, struct journal *j);
+int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *lost) NODISCARD;
 
 int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
 void inode_put(struct inode_use *u);

@@ -2,8 +2,10 @@
  *
  * A datagram brings one or more requests. They are served in their order, and the answers leave as one datagram
  * when the last is done, earlier when the first answer has waited too long or the batch is full. A datagram
- * that breaks the rules of messages.def ends the link, and with it its ring: its sender is broken or taken over, and
- * costs its own guest no more than that.
+ * that breaks the rules of messages.def ends the link, and its ring: its sender is broken or taken over.
+ *
+ * A link whose thread was killed is resumed by another process: the answers that were ready are sent (again), the datagram is
+ * gone through from where it was. What the request in the middle had done to the tables was undone by link_undo() before.
  */
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"
@@ -12,6 +14,7 @@
 #include "common/log.h"
 #include "ipc/roles.h"
 
+#include <sys/socket.h>
 #include <time.h>
 
 #define LINK_STACK (256u * 1024)
@@ -56,15 +59,16 @@ bool link_prepare_late(struct link *l)
 	if (!l->late) {
 		l->late = malloc(sizeof(*l->late));
 		if (l->late)
-			out_init(l->late, l->fd, &l->w->handles, NULL);
+			out_init(l->late, l, NULL);
 	}
 	ready = l->late != NULL;
 	pthread_mutex_unlock(&l->late_lock);
 	return ready;
 }
 
-/* link_answer_late() - Answer a request from a thread that is neither the link's nor the pool's. @error: 0 or errno. */
-void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error)
+/* link_answer_late() - Answer a request from a thread that is neither the link's nor the pool's. @error: 0 or errno.
+ * @again: it may have been answered so already */
+void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error, bool again)
 {
 	pthread_mutex_lock(&l->late_lock);
 	struct req r = { .w = l->w, .link = l, .out = l->late, .type = type, .tag = tag };
@@ -73,20 +77,37 @@ void link_answer_late(struct link *l, uint16_t type, uint64_t tag, int error)
 		reply_error(&r, error);
 	else
 		reply_empty(&r);
+	l->late->batch->resent = again;
 	out_flush(l->late);
 	pthread_mutex_unlock(&l->late_lock);
+}
+
+/* Has somebody else taken on a request that the process before this one was handing over? */
+static bool handed_over(const struct link *l, uint64_t tag)
+{
+	return pool_knows(l->w, l->index, tag) || locks_know(l->w, l->index, tag);
+}
+
+/* The request that a process before this one had begun. */
+static void serve_again(struct link *l, struct req *q)
+{
+	if (handed_over(l, q->tag))
+		return;
+	q->redo = true;
+	answer_request(q);
 }
 
 /*
  * link_serve() - Serve all requests of a datagram
  * @l:		Link
  * @o:		Where the answers go; all are sent on return
- * @d:		Datagram; what is left of it is dropped
+ * @d:		Datagram, from its position; what is left of it is dropped
+ * @again:	Where the request begins that a process before this one has begun, JOURNAL_NOWHERE: there is none
  * @why:	Out: which rule was broken
  *
  * Return: 0, -EPROTO
  */
-int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **why)
+int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, uint32_t again, const char **why)
 {
 	struct journal *j = o->journal;
 	int64_t first_answer = 0;
@@ -107,8 +128,12 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **
 			.may_block = !l->w->pool,
 		};
 
-		journal_begin(j, at);
-		answer_request(&q);
+		if (unlikely(at == again)) {
+			serve_again(l, &q);
+		} else {
+			journal_begin(j, at);
+			answer_request(&q);
+		}
 		journal_commit(j, d->pos);
 		if (d->pos == d->len || o->batch->count == 0) {
 			first_answer = 0;
@@ -121,8 +146,89 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, const char **
 	}
 	out_flush(o);
 	ipc_dgram_end(d);
-	j->done = 0;
+	journal_end(j);
 	return r;
+}
+
+/* Is the datagram the one before it, sent again by a transport that could not know? */
+static bool is_repeated(struct journal *j, const struct ipc_dgram *d)
+{
+	if (d->seq && d->seq == j->last_seq)
+		return true;
+	j->last_seq = d->seq;
+	journal_order();
+	return false;
+}
+
+/* Where the datagram that was found goes on. */
+static void find_place(struct journal *j, struct ipc_dgram *d)
+{
+	uint32_t pos = (uint32_t)j->done;
+
+	d->pos = pos <= d->len && pos % 8 == 0 ? pos : d->len;
+}
+
+/*
+ * link_undo() - Before any table is taken over: what the request in the middle did to them did not happen
+ * @l:		Link
+ * @said:	Counted up
+ */
+void link_undo(struct link *l, struct ipc_ready *said)
+{
+	struct journal *j = l->journal;
+	struct ipc_dgram *d = &j->in;
+	const char *why;
+	struct ipc_msg m;
+
+	if (j->done >> 32) {
+		l->resume = true;
+		said->answers++;
+	}
+	if (!ipc_dgram_found(d))
+		return;
+	l->resume = true;
+	find_place(j, d);
+	if (j->at == d->pos) {
+		inode_undo(&l->w->inodes, j);
+		handle_undo(&l->w->handles, &j->step.handle);
+	}
+	while (ipc_next(d, IPC_DIR_T2W, &m, &why) == 1) {
+		if (said->op == 0)
+			said->op = m.hdr->type;
+		said->again++;
+	}
+}
+
+/* Go on with what a process before this one was in the middle of. As link_serve(). */
+static int resume(struct link *l, struct out *o, const char **why)
+{
+	struct journal *j = o->journal;
+	struct ipc_dgram *d = &j->in;
+	uint32_t answers = (uint32_t)(j->done >> 32);
+
+	l->resume = false;
+	if (answers) {
+		out_found(o, answers);
+		out_flush(o);
+	}
+	if (!ipc_dgram_found(d)) {
+		journal_end(j);
+		return 0;
+	}
+	find_place(j, d);
+	if (d->seq)
+		j->last_seq = d->seq;
+	return link_serve(l, o, d, j->at == d->pos ? j->at : JOURNAL_NOWHERE, why);
+}
+
+/* The kernel copies a datagram into memory that is there, or the copy could fail half-way as the process is killed. */
+static void touch(struct ipc_dgram *d)
+{
+	for (size_t i = 0; i < sizeof(*d); i += 4096) {
+		volatile char *p = (volatile char *)d + i;
+
+		*p = *p;
+	}
 }
 
 static void *link_thread(void *arg)
@@ -138,16 +244,29 @@ static void *link_thread(void *arg)
 		_exit(ROLE_EXIT_FAIL);
 	}
 	journal_own = l->journal;
-	out_init(o, l->fd, &l->w->handles, l->journal);
-	do {
+	journal_now = &l->journal->step;
+	out_init(o, l, l->journal);
+	touch(d);
+	r = -EINTR;
+	if (l->resume)
+		r = resume(l, o, &why) < 0 ? -EPROTO : -EINTR;
+	else
+		journal_end(l->journal);
+	while (r == -EINTR) {
 		r = ipc_recv(l->fd, d, 0);
-		if (r == 1)
-			r = link_serve(l, o, d, &why) < 0 ? -EPROTO : -EINTR;
-	} while (r == -EINTR);
+		if (r == 1 && unlikely(is_repeated(l->journal, d))) {
+			ipc_dgram_end(d);
+			r = -EINTR;
+		} else if (r == 1) {
+			r = link_serve(l, o, d, JOURNAL_NOWHERE, &why) < 0 ? -EPROTO : -EINTR;
+		}
+	}
 	if (r == -EPROTO)
 		log_err("link %u: the transport broke the protocol: %s: the link ends", l->index, why);
 	else if (r < 0)
 		log_err("link %u: cannot receive: %d", l->index, -r);
+	/* The monitor has both ends as well, so that closing this one would tell nobody. */
+	shutdown(l->fd, SHUT_RDWR);
 	lock_wait_cancel_link(l);
 	link_put(l);
 	free(o);

@@ -17,7 +17,7 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-#define WAITS_MAX 1024u
+#define WAITS_MAX STATE_WAITS
 #define WAIT_STACK (128u * 1024)
 #define WAIT_SIGNAL SIGUSR1
 #define CIRCLE_MAX 64u       /* owners that a circle may have */
@@ -81,6 +81,16 @@ static int lock_once(const struct lock_wait *w)
 	return r < 0 ? -errno : 0;
 }
 
+/* Of a wait that was called back before its process died: was the lock had at that moment? */
+static int try_once(const struct lock_wait *w)
+{
+	struct flock range = w->range;
+	int r = w->owner ? fcntl(lock_owner_fd(w->owner), F_OFD_SETLK, &range) :
+			   flock(w->handle.h->fd, w->flock_op | LOCK_NB);
+
+	return r < 0 ? -EINTR : 0;
+}
+
 static void unlock(const struct lock_wait *w)
 {
 	struct flock range = w->range;
@@ -133,10 +143,17 @@ static int leave(struct lock_wait *w)
 	return state;
 }
 
+static void row_state(struct wait_row *row, uint32_t state)
+{
+	journal_order();
+	__atomic_store_n(&row->state, state, __ATOMIC_RELEASE);
+	journal_order();
+}
+
 static void *wait_thread(void *arg)
 {
 	struct lock_wait *w = arg;
-	int r = wait_until(w);
+	int r = w->state == LOCK_WAIT_GO_ON ? wait_until(w) : try_once(w);
 
 	if (leave(w) == LOCK_WAIT_DROP && r == 0) {
 		unlock(w);
@@ -146,7 +163,10 @@ static void *wait_thread(void *arg)
 	if (w->owner)
 		lock_owner_put(w->table, w->owner);
 	handle_put(&w->handle);
-	link_answer_late(w->link, IPC_SETLK, w->tag, -r);
+	w->row->error = -r;
+	row_state(w->row, ROW_ANSWERED);
+	link_answer_late(w->link, IPC_SETLK, w->tag, -r, false);
+	row_state(w->row, ROW_FREE);
 	link_put(w->link);
 	free(w);
 	pthread_mutex_lock(&waits.lock);
@@ -183,15 +203,45 @@ static bool closes_circle(const struct lock_wait *w)
 	return false;
 }
 
+/* A row for a wait, filled in; with the lock of all waits. NULL when there are too many. */
+static struct wait_row *take_row(const struct lock_wait *w)
+{
+	struct wait_row *rows = w->link->w->state->waits;
+	uint32_t i = 0;
+
+	if (w->row)
+		return w->row;
+	while (i < WAITS_MAX && __atomic_load_n(&rows[i].state, __ATOMIC_ACQUIRE) != ROW_FREE)
+		i++;
+	if (i == WAITS_MAX)
+		return NULL;
+	rows[i] = (struct wait_row){
+		.link = w->link->index,
+		.tag = w->tag,
+		.fh = slots_id(&w->handle.t->ids, w->handle.index),
+		.nodeid = w->handle.h->nodeid,
+		.owner = w->owner ? lock_owner_name(w->owner) : 0,
+		.has_owner = w->owner != NULL,
+		.flock_op = w->flock_op,
+		.start = w->range.l_start,
+		.len = w->range.l_len,
+		.type = (uint32_t)w->range.l_type,
+	};
+	row_state(&rows[i], ROW_ASKED);
+	return &rows[i];
+}
+
 /*
  * lock_wait_start() - Wait for a lock and answer the request when it is there
- * @w:	What to wait for; copied. On success its references are taken over.
+ * @w:		What to wait for; copied. On success its references are taken over.
+ * @again:	It has waited in a process before this one already
  *
  * Return: 0, -EDEADLK, -ENOLCK when too many wait already or there is no thread for one more
  */
-int lock_wait_start(const struct lock_wait *w)
+int lock_wait_start(const struct lock_wait *w, bool again)
 {
 	struct lock_wait *mine = NULL;
+	struct wait_row *row = NULL;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int r = ENOLCK;
@@ -199,19 +249,24 @@ int lock_wait_start(const struct lock_wait *w)
 	if (!link_prepare_late(w->link))
 		return -ENOLCK;
 	pthread_mutex_lock(&waits.lock);
-	if (closes_circle(w)) {
+	if (!again && closes_circle(w)) {
 		pthread_mutex_unlock(&waits.lock);
 		return -EDEADLK;
 	}
 	if (waits.count < WAITS_MAX)
 		mine = malloc(sizeof(*mine));
-	if (mine) {
+	if (mine)
+		row = take_row(w);
+	if (row) {
 		*mine = *w;
+		mine->row = row;
 		pthread_attr_init(&attr);
 		pthread_attr_setstacksize(&attr, WAIT_STACK);
 		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 		r = pthread_create(&thread, &attr, wait_thread, mine);
 		pthread_attr_destroy(&attr);
+		if (r)
+			row_state(row, ROW_FREE);
 	}
 	if (r == 0) {
 		mine->next = waits.first;
@@ -232,6 +287,7 @@ static void stop(struct lock_wait *w, bool drop)
 		w->state = LOCK_WAIT_DROP;
 	else if (w->state == LOCK_WAIT_GO_ON)
 		w->state = LOCK_WAIT_STOP;
+	w->row->stop = w->state;
 	call_back(w);
 }
 

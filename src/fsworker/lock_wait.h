@@ -27,13 +27,14 @@ struct lock_wait {
 	struct handle_use handle;  /* in use until the wait ends */
 	struct lock_owner *owner;  /* NULL: a flock of the handle; else with a reference */
 	struct lock_table *table;
+	struct wait_row *row; /* the same for a process after this one */
 	int flock_op;
 	struct flock range;
 };
 
 int lock_wait_init(void) NODISCARD;
 void lock_wait_fini(void);
-int lock_wait_start(const struct lock_wait *w) NODISCARD;
+int lock_wait_start(const struct lock_wait *w, bool again) NODISCARD;
 void lock_wait_cancel_tag(const struct link *l, uint64_t tag);
 void lock_wait_cancel_link(const struct link *l);
 void lock_wait_cancel_handle(const struct handle_table *t, uint32_t index);

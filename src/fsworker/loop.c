@@ -35,7 +35,7 @@ static struct fd_budget divide(uint32_t limit, uint32_t nlinks, uint32_t max_ope
  * fsworker_init() - Make the tables of a process that has its root, its procfs and its links
  * @w:		With flags, root_fd, proc_fd, bulk, links and nlinks set
  * @cfg:	What the monitor wants
- * @state:	Memory of IPC_STATE_BYTES, all zero
+ * @state:	Memory of IPC_STATE_BYTES, all zero, or as a process before this one left it: see fsworker_restore()
  * @fd_limit:	RLIMIT_NOFILE
  *
  * Return: 0 or -errno
@@ -59,6 +59,12 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 		pthread_mutex_init(&l->busy, NULL);
 		pthread_mutex_init(&l->late_lock, NULL);
 	}
+	w->state = state;
+	if (w->state->magic != 0 && w->state->magic != STATE_MAGIC) {
+		log_err("the state that the fsworker before this one has left is of another version of it");
+		return -EPROTONOSUPPORT;
+	}
+	w->state->magic = STATE_MAGIC;
 	w->close_matters = close_matters(w->root_fd);
 	r = resolve_statx_fd(w->root_fd, 0, &st);
 	if (r == 0)
@@ -68,7 +74,7 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 	if (r == 0)
 		r = handle_table_init(&w->handles, rows, budget.handles, cfg->heir.generation);
 	if (r == 0) {
-		w->locks = locks_new(budget.lock_owners);
+		w->locks = locks_new(w, budget.lock_owners, cfg->heir.generation);
 		if (!w->locks)
 			r = -ENOMEM;
 	}
@@ -79,6 +85,37 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 		if (!w->pool)
 			r = -ENOMEM;
 	}
+	return r;
+}
+
+/*
+ * fsworker_restore() - Take over from a process before this one, after fsworker_init() in its memory and before any thread
+ * @w:		The process
+ * @fetch:	How to get its descriptors
+ * @arg:	For fetch
+ * @said:	Out: for the monitor
+ *
+ * Return: 0; or -errno: another try may succeed, nothing was given up
+ */
+int fsworker_restore(struct fsworker *w, fetch_fn *fetch, void *arg, struct ipc_ready *said)
+{
+	int r;
+
+	*said = (struct ipc_ready){ 0 };
+	w->session = w->state->session;
+	w->session_flags = w->state->session_flags;
+	for (uint32_t i = 0; i < w->nlinks; i++)
+		link_undo(&w->links[i], said);
+	for (uint32_t i = 0; i < STATE_JOBS; i++)
+		if (w->state->jobs[i].state == ROW_ASKED)
+			handle_undo(&w->handles, &w->state->jobs[i].step.handle);
+	r = inode_restore(&w->inodes, fetch, arg, &said->lost);
+	if (r == 0)
+		r = handle_restore(&w->handles, fetch, arg, &said->lost);
+	if (r == 0)
+		r = locks_restore(w->locks, fetch, arg, &said->lost);
+	if (r == 0)
+		said->again += pool_restore(w->pool);
 	return r;
 }
 
@@ -108,6 +145,13 @@ int loop_run(struct fsworker *w, int monitor_fd)
 	struct pollfd fds[1 + IPC_LINKS_MAX];
 	struct link *link_of[1 + IPC_LINKS_MAX];
 
+	pool_wake(w->pool);
+	locks_wake(w->locks);
+	for (uint32_t i = 0; i < w->nlinks; i++)
+		if (w->links[i].resume && link_start(&w->links[i]) < 0) {
+			log_err("link %u: no thread for it", i);
+			return ROLE_EXIT_FAIL;
+		}
 	for (;;) {
 		nfds_t n = 1;
 

@@ -6,6 +6,7 @@
 #include "fsworker/fsworker.h"
 
 #include "common/log.h"
+#include "hold/hold.h"
 #include "ipc/roles.h"
 #include "sandbox/sandbox.h"
 
@@ -16,19 +17,20 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { FD_SOURCE, FD_BULK, FD_STATE, FD_MNTNS_OR_LINKS };
+enum { FD_SOURCE, FD_BULK, FD_STATE, FD_MNTNS_OR_REST };
 
 /* The configuration and its descriptors; exits when there is none. */
 static void receive_config(struct ipc_dgram *d, struct ipc_msg *m, struct ipc_config_fsworker *cfg)
 {
 	const char *why = "it ended, or sent something else";
-	uint32_t first_link;
+	uint32_t fixed;
 
 	if (ipc_recv(ROLE_FD_MONITOR, d, 0) == 1 && ipc_next(d, IPC_DIR_M2R, m, &why) == 1 &&
 	    m->hdr->type == IPC_CONFIG_FSWORKER) {
 		memcpy(cfg, m->body, sizeof(*cfg));
-		first_link = FD_MNTNS_OR_LINKS + (cfg->has_mntns != 0);
-		if (cfg->nlinks && cfg->nlinks <= IPC_LINKS_MAX && m->nfds == first_link + cfg->nlinks)
+		fixed = FD_MNTNS_OR_REST + (cfg->has_mntns != 0) + IPC_HOLDERS;
+		if (cfg->nlinks && cfg->nlinks <= IPC_LINKS_MAX && cfg->heir.nfetch <= IPC_FETCH_MAX &&
+		    m->nfds == fixed + cfg->heir.nfetch + cfg->nlinks)
 			return;
 		why = "the descriptors are not as many as it says";
 	}
@@ -48,13 +50,80 @@ static void *map_memory(int fd, uint64_t bytes, const char *what)
 	return p;
 }
 
-static void send_ready(int mntns_fd)
+/* What happened in serving a request is held against it: see answer.c. A signal that somebody sent is not. */
+static void blame(int sig, siginfo_t *si, void *context)
+{
+	(void)context;
+	if (si->si_code > 0 || (si->si_code == SI_TKILL && si->si_pid == getpid()))
+		journal_now->blame++;
+	(void)sig; /* the default action is back: what caused it happens again, and ends the process */
+}
+
+static void blame_call(void)
+{
+	journal_now->blame++;
+}
+
+static void watch_faults(void)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct sigaction sa = { .sa_sigaction = blame, .sa_flags = SA_SIGINFO | (int)SA_RESETHAND };
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults) && !SANDBOX_SANITIZED; i++)
+		sigaction(faults[i], &sa, NULL);
+	sandbox_on_refused = blame_call;
+}
+
+/* Say READY, wait for GO. */
+static void wait_for_go(int mntns_fd, const struct ipc_ready *said)
 {
 	static struct ipc_batch b;
+	static struct ipc_dgram d;
+	struct ipc_ready *ready = ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL);
+	const char *why = "";
+	struct ipc_msg m;
+	int r;
 
-	if (!ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL) || (mntns_fd >= 0 && !ipc_batch_fd(&b, mntns_fd, true)) ||
-	    ipc_batch_send(ROLE_FD_MONITOR, &b) < 0)
+	if (ready)
+		*ready = *said;
+	if (!ready || (mntns_fd >= 0 && !ipc_batch_fd(&b, mntns_fd, true)) || ipc_batch_send(ROLE_FD_MONITOR, &b) < 0)
+		_exit(ROLE_EXIT_FAIL);
+	do
+		r = ipc_recv(ROLE_FD_MONITOR, &d, 0);
+	while (r == -EINTR);
+	if (r == 0)
+		_exit(ROLE_EXIT_OK);
+	if (r != 1 || ipc_next(&d, IPC_DIR_M2R, &m, &why) != 1 || m.hdr->type != IPC_GO) {
+		log_err("no GO from the monitor: %s", why);
+		_exit(ROLE_EXIT_PROTOCOL);
+	}
+	ipc_dgram_end(&d);
+}
+
+static int fetch(void *arg, const uint32_t *held, int *fds, uint32_t n)
+{
+	return hold_inherit(arg, held, fds, n);
+}
+
+/* Several processes from here on: this one goes on as the worker. */
+static void split(struct ipc_dgram *d, const struct ipc_msg *m, const struct ipc_config_fsworker *cfg, uint32_t *next,
+		  struct hold_heir *heir)
+{
+	struct hold_params p = { .uid = cfg->uid, .gid = cfg->gid };
+	int r;
+
+	for (uint32_t i = 0; i < IPC_HOLDERS; i++)
+		p.channel[i] = ipc_take_fd(d, m, (*next)++);
+	r = hold_split(&p);
+	if (r < 0) {
+		log_err("cannot make the holders of the descriptors: %d", -r);
 		exit(ROLE_EXIT_FAIL);
+	}
+	*heir = (struct hold_heir){ .n = cfg->heir.nfetch };
+	for (uint32_t i = 0; i < heir->n; i++) {
+		heir->generation[i] = cfg->heir.fetch_generation[i];
+		heir->fd[i] = ipc_take_fd(d, m, (*next)++);
+	}
 }
 
 int main(int argc, char **argv)
@@ -65,6 +134,8 @@ int main(int argc, char **argv)
 	struct sandbox_params params = { .mntns_fd = -1 };
 	struct sandbox_result jail = { .root_fd = -1, .proc_fd = -1, .mntns_fd = -1 };
 	struct ipc_config_fsworker cfg;
+	struct hold_heir heir;
+	struct ipc_ready said;
 	struct rlimit limit;
 	struct ipc_msg m;
 	socklen_t len = sizeof(int);
@@ -86,15 +157,17 @@ int main(int argc, char **argv)
 	receive_config(&d, &m, &cfg);
 	log_level_limit = MIN(cfg.log_level, (uint32_t)LOG_LVL_DEBUG);
 	w = (struct fsworker){ .flags = cfg.flags, .links = links, .nlinks = cfg.nlinks };
+	next = FD_MNTNS_OR_REST + (cfg.has_mntns != 0);
+	split(&d, &m, &cfg, &next, &heir);
 	state = map_memory(ipc_take_fd(&d, &m, FD_STATE), IPC_STATE_BYTES(cfg.nlinks, cfg.inode_slots, cfg.max_open_files), "state");
 	w.bulk = map_memory(ipc_take_fd(&d, &m, FD_BULK), cfg.nlinks * IPC_BULK_LINK, "bulk area");
 	params.source_fd = m.fds[FD_SOURCE];
 	params.propagate = cfg.flags & CFG_PROPAGATE;
-	next = FD_MNTNS_OR_LINKS;
 	if (cfg.has_mntns)
-		params.mntns_fd = m.fds[next++];
+		params.mntns_fd = m.fds[FD_MNTNS_OR_REST];
 	for (uint32_t i = 0; i < cfg.nlinks; i++)
 		links[i].fd = ipc_take_fd(&d, &m, next + i);
+	watch_faults();
 	if (sandbox_enter(&policy_fsworker, &params, &jail) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return ROLE_EXIT_FAIL;
 	/* One heap: the busy paths do not use it, and one for each thread is memory for nothing. After the sandbox, which sets a
@@ -104,10 +177,14 @@ int main(int argc, char **argv)
 	w.root_fd = jail.root_fd;
 	w.proc_fd = jail.proc_fd;
 	r = fsworker_init(&w, &cfg, state, (uint32_t)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX));
+	if (r == 0)
+		r = fsworker_restore(&w, fetch, &heir, &said);
 	if (r < 0) {
 		log_err("cannot set up the tables: %d", -r);
 		return ROLE_EXIT_FAIL;
 	}
-	send_ready(jail.mntns_fd);
+	for (uint32_t i = 0; i < heir.n; i++)
+		close(heir.fd[i]);
+	wait_for_go(jail.mntns_fd, &said);
 	_exit(loop_run(&w, ROLE_FD_MONITOR));
 }

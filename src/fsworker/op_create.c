@@ -25,6 +25,17 @@ static int begin(struct req *r, uint64_t nodeid, const struct ipc_cred *cred, st
 	return err;
 }
 
+/* The process before this one was killed after it had made this. */
+static bool symlink_made(const struct req *r, int dirfd, const struct name *name, const char *target,
+			 const struct ipc_cred *cred)
+{
+	char found[IPC_PATH_MAX + 1];
+	size_t len = strlen(target);
+
+	return redo_made(r, dirfd, name, S_IFLNK, cred) &&
+	       readlinkat(dirfd, name->s, found, sizeof(found)) == (ssize_t)len && memcmp(found, target, len) == 0;
+}
+
 /* All of these answers are one entry. */
 static int finish(struct req *r, const struct inode_use *parent, const struct name *name)
 {
@@ -67,6 +78,8 @@ int answer_symlink(struct req *r)
 	err = begin(r, q->parent, &q->cred, &parent, &name);
 	if (err == 0 && symlinkat(target, parent.fd, name.s) < 0)
 		err = -errno;
+	if (unlikely(err == -EEXIST) && symlink_made(r, parent.fd, &name, target, &q->cred))
+		err = 0;
 	return err < 0 ? err : finish(r, &parent, &name);
 }
 
@@ -92,6 +105,8 @@ int answer_mknod(struct req *r)
 	if (err == 0 && mknodat(parent.fd, name.s, q->mode & (S_IFMT | 07777),
 				makedev(q->rdev_major, q->rdev_minor)) < 0)
 		err = -errno;
+	if (unlikely(err == -EEXIST) && redo_made(r, parent.fd, &name, q->mode & S_IFMT, &q->cred))
+		err = 0;
 	return err < 0 ? err : finish(r, &parent, &name);
 }
 
@@ -105,6 +120,8 @@ int answer_mkdir(struct req *r)
 
 	if (err == 0 && mkdirat(parent.fd, name.s, q->mode & 07777) < 0)
 		err = -errno;
+	if (unlikely(err == -EEXIST) && redo_made(r, parent.fd, &name, S_IFDIR, &q->cred))
+		err = 0;
 	return err < 0 ? err : finish(r, &parent, &name);
 }
 
@@ -165,6 +182,9 @@ static int create_or_open(struct req *r, const struct ipc_create_req *q, const s
 			c->path_fd = resolve_pin(r->w->proc_fd, c->fd);
 			return c->path_fd < 0 ? c->path_fd : 0;
 		}
+		/* Its maker opens it whatever its mode is, so as the superuser. */
+		if (unlikely(c->fd == -EEXIST) && redo_made(r, parent->fd, name, S_IFREG, &q->cred))
+			return creds_root() < 0 ? -EIO : open_existing(r, parent, name, q->kill_suidgid, c);
 		if (c->fd != -EEXIST || q->flags & O_EXCL)
 			return c->fd;
 		/* The guest's kernel takes what CREATE answers for new and checks no permission, so whoever is not its

@@ -213,7 +213,7 @@ int answer_releasedir(struct req *r)
 	if (err == 0 && !handle_revoke(&h))
 		err = -EBADF;
 	if (err < 0)
-		return err;
+		return r->redo ? reply_empty(r) : err; /* it is closed already */
 	err = reply_empty(r);
 	out_hold(r->out, h.index);
 	h.t = NULL;

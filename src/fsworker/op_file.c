@@ -152,6 +152,40 @@ int answer_read(struct req *r)
 	return 0;
 }
 
+/*
+ * A write at the end of the file cannot be done twice. Before it the size is noted; when it is served again, the file tells by
+ * what stands there how much of it was done, if nobody else has appended meanwhile.
+ * @done: out: bytes of it that are there
+ */
+static int append_done(struct req *r, const struct handle *h, const struct iovec *iov, size_t *done)
+{
+	uint64_t before = journal_now->intent - 1;
+	struct statx st;
+	size_t n;
+	int err = resolve_statx_fd(h->fd, 0, &st);
+
+	*done = 0;
+	if (err < 0)
+		return err;
+	if (!r->redo || journal_now->intent == 0) {
+		journal_intend(st.stx_size + 1);
+		return 0;
+	}
+	n = st.stx_size > before ? (size_t)MIN(st.stx_size - before, (uint64_t)iov->iov_len) : 0;
+	for (size_t at = 0, len; at < n; at += len) {
+		/* Through /proc, for a handle that only writes. */
+		AUTO_FD fd = resolve_reopen(r->w->proc_fd, h->fd, S_IFREG, O_RDONLY);
+		struct iovec there = { .iov_base = r->out->scratch, .iov_len = MIN(n - at, sizeof(r->out->scratch)) };
+
+		len = there.iov_len;
+		if (fd < 0 || preadv2(fd, &there, 1, (off_t)(before + at), 0) != (ssize_t)len ||
+		    memcmp((const char *)iov->iov_base + at, there.iov_base, len) != 0)
+			return 0;
+	}
+	*done = n;
+	return 0;
+}
+
 /* answer_write() - WRITE */
 int answer_write(struct req *r)
 {
@@ -160,7 +194,8 @@ int answer_write(struct req *r)
 	struct ipc_write_rep *rep;
 	AUTO_HANDLE h = { 0 };
 	struct iovec iov;
-	ssize_t n;
+	size_t done = 0;
+	ssize_t n = 0;
 	int err = handle_get(&r->w->handles, q->fh, HANDLE_FILE, &h);
 
 	if (err == 0)
@@ -178,11 +213,18 @@ int answer_write(struct req *r)
 		err = creds_fsetid(!(q->flags & IPC_WRITE_KILL_SUIDGID));
 	if (err < 0)
 		return err;
-	n = pwritev2(h.h->fd, &iov, 1, (off_t)q->offset, q->flags & IPC_WRITE_APPEND ? RWF_APPEND : 0);
-	if (n < 0)
+	if (q->flags & IPC_WRITE_APPEND)
+		err = append_done(r, h.h, &iov, &done);
+	if (err < 0)
+		return err;
+	iov.iov_base = (char *)iov.iov_base + done;
+	iov.iov_len -= done;
+	if (iov.iov_len || done == 0)
+		n = pwritev2(h.h->fd, &iov, 1, (off_t)q->offset, q->flags & IPC_WRITE_APPEND ? RWF_APPEND : 0);
+	if (n < 0 && done == 0)
 		return -errno;
 	rep = reply_add(r, 0, NULL);
-	rep->size = (uint64_t)n;
+	rep->size = (uint64_t)MAX(n, 0) + done;
 	return 0;
 }
 
@@ -263,18 +305,20 @@ int answer_release(struct req *r)
 
 	if (err == 0 && !handle_revoke(&h))
 		err = -EBADF;
-	if (err < 0)
+	if (err < 0 && !r->redo)
 		return err;
-	lock_wait_cancel_handle(&r->w->handles, h.index);
+	if (h.t)
+		lock_wait_cancel_handle(&r->w->handles, h.index);
 	/* The transport may still have the same open file description, so closing would not be enough. */
-	if (q->flock_unlock)
+	if (h.t && q->flock_unlock)
 		flock(h.h->fd, LOCK_UN);
 	if (q->lock_owner)
 		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
 	locks_drop_handle(r->w->locks, q->nodeid, q->fh);
 	err = reply_empty(r);
-	/* The guest does not wait for close(). */
-	out_hold(r->out, h.index);
+	/* The guest does not wait for close(). A process before this one may have closed it already. */
+	if (h.t)
+		out_hold(r->out, h.index);
 	h.t = NULL;
 	return err;
 }
@@ -288,6 +332,9 @@ int answer_fallocate(struct req *r)
 
 	if (err == 0 && (q->offset > INT64_MAX || q->length > INT64_MAX))
 		err = -EINVAL;
+	/* What Linux guests ask for, all of which can be done twice. To shift what is behind a range cannot. */
+	if (err == 0 && q->mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		err = -EOPNOTSUPP;
 	if (err < 0)
 		return err;
 	if (!r->may_block)

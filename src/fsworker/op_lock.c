@@ -29,23 +29,29 @@ struct lock_owner {
 	uint32_t refs;           /* operations that use it; closed when there are none and it is out of the table */
 	bool listed;
 	uint32_t pid;            /* the guest's, for GETLK */
+	struct owner_row *row;   /* the same for a process after this one */
 };
 
 struct lock_table {
 	pthread_mutex_t lock; /* of all below and of every field of an owner but its fd */
 	_Atomic uint32_t count;
 	uint32_t max;
+	uint32_t generation; /* of this process, for owner_row.held */
+	struct fsworker *w;
+	uint32_t row_hint;   /* where to look for a free row next */
 	struct lock_owner *buckets[BUCKETS]; /* by nodeid: GETLK looks at all owners of one */
 };
 
 /* locks_new() - A table for at most so many pairs of inode and owner. NULL without memory. */
-struct lock_table *locks_new(uint32_t max_owners)
+struct lock_table *locks_new(struct fsworker *w, uint32_t max_owners, uint32_t generation)
 {
 	struct lock_table *t = calloc(1, sizeof(*t));
 
 	if (t) {
 		pthread_mutex_init(&t->lock, NULL);
-		t->max = max_owners;
+		t->max = MIN(max_owners, STATE_OWNERS);
+		t->generation = generation;
+		t->w = w;
 	}
 	return t;
 }
@@ -72,6 +78,13 @@ static void unlock_all(const struct lock_owner *o)
 	fcntl(o->fd, F_OFD_SETLK, &all);
 }
 
+static void row_state(struct owner_row *row, uint32_t state)
+{
+	journal_order();
+	__atomic_store_n(&row->state, state, __ATOMIC_RELEASE);
+	journal_order();
+}
+
 /* Take it out of the table; with the lock held. */
 static void unlist(struct lock_table *t, struct lock_owner *o)
 {
@@ -83,7 +96,54 @@ static void unlist(struct lock_table *t, struct lock_owner *o)
 	/* Not only when it is closed: who asks for a lock from now on makes another owner, which this one would refuse. */
 	unlock_all(o);
 	o->listed = false;
+	row_state(o->row, ROW_FREE);
+	o->row = NULL;
 	atomic_fetch_sub(&t->count, 1);
+}
+
+/* A row for an owner that is about to be listed; with the lock held. There are as many as owners. */
+static struct owner_row *take_row(struct lock_table *t)
+{
+	struct owner_row *rows = t->w->state->owners;
+
+	for (uint32_t i = 0; i < STATE_OWNERS; i++) {
+		struct owner_row *row = &rows[(t->row_hint + i) % STATE_OWNERS];
+
+		if (row->state == ROW_FREE) {
+			t->row_hint = (t->row_hint + i + 1) % STATE_OWNERS;
+			return row;
+		}
+	}
+	return NULL;
+}
+
+/* What the row tells has changed; with the lock held. */
+static void note(struct lock_table *t, struct lock_owner *o)
+{
+	struct owner_row *row = o->row;
+
+	if (!row)
+		return;
+	row->nodeid = o->nodeid;
+	row->owner = o->owner;
+	row->fh = o->fh;
+	row->mixed = o->mixed;
+	row->pid = o->pid;
+	/* These two in this order: locks for writing were never had through a description that only reads. */
+	row->held = ipc_held(t->generation, o->fd);
+	journal_order();
+	row->reads = o->reads;
+	row_state(row, ROW_ASKED);
+}
+
+static void list(struct lock_table *t, struct lock_owner *o)
+{
+	struct lock_owner **bucket = bucket_of(t, o->nodeid);
+
+	o->listed = true;
+	o->next = *bucket;
+	*bucket = o;
+	atomic_fetch_add(&t->count, 1);
 }
 
 static void owner_free(struct lock_owner *o)
@@ -213,6 +273,7 @@ static int owner_to_write(struct req *r, struct lock_owner *o)
 
 				o->fd = fd;
 				o->reads = false;
+				note(t, o);
 				fd = old;
 			}
 		}
@@ -245,19 +306,17 @@ static int owner_get_or_make(struct req *r, const struct ipc_setlk_req *q, bool 
 		o = find(t, q->nodeid, q->owner);
 		if (o) {
 			o->refs++;
-		} else if (atomic_load(&t->count) < t->max) {
+		} else if (atomic_load(&t->count) < t->max && (fresh->row = take_row(t)) != NULL) {
 			o = fresh;
 			fresh = NULL;
 			o->refs = 1;
-			o->listed = true;
-			o->next = *bucket_of(t, q->nodeid);
-			*bucket_of(t, q->nodeid) = o;
-			atomic_fetch_add(&t->count, 1);
+			list(t, o);
 		}
 	}
 	if (o) {
 		o->pid = q->pid;
 		o->mixed |= o->fh != q->fh;
+		note(t, o);
 	}
 	pthread_mutex_unlock(&t->lock);
 	owner_free(fresh);
@@ -350,6 +409,136 @@ void locks_free(struct lock_table *t)
 	if (t) {
 		locks_end_session(t);
 		free(t);
+	}
+}
+
+/* Is it the open file of this inode? */
+static bool is_of(struct fsworker *w, int fd, uint64_t nodeid)
+{
+	AUTO_INODE u = { 0 };
+	struct statx st;
+
+	return inode_get(&w->inodes, nodeid, &u) == 0 && resolve_statx_fd(fd, 0, &st) == 0 && S_ISREG(st.stx_mode) &&
+	       st.stx_ino == inode_slot(&u)->ino && statx_dev(&st) == inode_slot(&u)->dev && !(fcntl(fd, F_GETFL) & O_PATH);
+}
+
+static bool adopt_owner(struct lock_table *t, struct owner_row *row, int fd)
+{
+	struct lock_owner *o = NULL;
+
+	if (fd >= 0 && is_of(t->w, fd, row->nodeid) && !find(t, row->nodeid, row->owner))
+		o = calloc(1, sizeof(*o));
+	if (!o)
+		return false;
+	*o = (struct lock_owner){
+		.nodeid = row->nodeid,
+		.owner = row->owner,
+		.fh = row->fh,
+		.mixed = row->mixed,
+		.reads = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY,
+		.fd = fd,
+		.pid = row->pid,
+		.row = row,
+	};
+	list(t, o);
+	note(t, o);
+	return true;
+}
+
+/*
+ * locks_restore() - Take over the lock owners of a process before this one, after its inodes and handles
+ * @lost:	Counted up: owners that are dropped
+ *
+ * Return: 0 or -errno
+ */
+int locks_restore(struct lock_table *t, fetch_fn *fetch, void *arg, uint32_t *lost)
+{
+	struct owner_row *row[FETCH_BATCH];
+	uint32_t held[FETCH_BATCH], i = 0, n;
+	int fds[FETCH_BATCH], r = 0;
+
+	while (i < STATE_OWNERS && r == 0) {
+		for (n = 0; n < FETCH_BATCH && i < STATE_OWNERS; i++) {
+			if (t->w->state->owners[i].state == ROW_FREE)
+				continue;
+			row[n] = &t->w->state->owners[i];
+			held[n] = row[n]->held;
+			n++;
+		}
+		if (n)
+			r = fetch(arg, held, fds, n);
+		for (uint32_t k = 0; r == 0 && k < n; k++) {
+			if (adopt_owner(t, row[k], fds[k]))
+				continue;
+			close_fd(&fds[k]);
+			row_state(row[k], ROW_FREE);
+			++*lost;
+		}
+	}
+	return r;
+}
+
+/* locks_know() - Does a wait stand for this request already? As pool_knows() */
+bool locks_know(const struct fsworker *w, uint32_t link, uint64_t tag)
+{
+	for (uint32_t i = 0; i < STATE_WAITS; i++) {
+		const struct wait_row *row = &w->state->waits[i];
+
+		if (row->state != ROW_FREE && row->link == link && row->tag == tag)
+			return true;
+	}
+	return false;
+}
+
+/* One wait of a process before this one goes on. Return: 0, or what the request is answered with. */
+static int wait_again(struct lock_table *t, struct wait_row *row)
+{
+	struct lock_wait w = {
+		.link = &t->w->links[row->link],
+		.tag = row->tag,
+		.table = t,
+		.row = row,
+		.state = row->stop == LOCK_WAIT_GO_ON || row->stop == LOCK_WAIT_STOP ? row->stop : LOCK_WAIT_DROP,
+		.flock_op = row->flock_op & (LOCK_SH | LOCK_EX),
+		.range = { .l_type = (short)row->type, .l_whence = SEEK_SET, .l_start = row->start, .l_len = row->len },
+	};
+	int err = handle_get_of(&t->w->handles, row->fh, HANDLE_FILE, row->nodeid, &w.handle);
+
+	if (err < 0)
+		return EINTR; /* it was closed */
+	if (row->has_owner)
+		w.owner = owner_get(t, row->nodeid, row->owner);
+	link_get(w.link);
+	err = row->has_owner && !w.owner ? -ENOLCK : lock_wait_start(&w, true);
+	if (err == 0)
+		return 0;
+	link_put(w.link);
+	if (w.owner)
+		lock_owner_put(t, w.owner);
+	handle_put(&w.handle);
+	return -err;
+}
+
+/* locks_wake() - Let the waits of a process before this one go on */
+void locks_wake(struct lock_table *t)
+{
+	for (uint32_t i = 0; i < STATE_WAITS; i++) {
+		struct wait_row *row = &t->w->state->waits[i];
+		uint32_t state = row->state;
+		int error;
+
+		if (state == ROW_FREE)
+			continue;
+		if (row->link >= t->w->nlinks) {
+			row->state = ROW_FREE;
+			continue;
+		}
+		error = state == ROW_ASKED ? wait_again(t, row) : row->error;
+		if (state == ROW_ASKED && error == 0)
+			continue;
+		if (link_prepare_late(&t->w->links[row->link]))
+			link_answer_late(&t->w->links[row->link], IPC_SETLK, row->tag, error, true);
+		row->state = ROW_FREE;
 	}
 }
 
@@ -500,7 +689,7 @@ static int wait_for(struct req *r, struct handle_use *h, struct lock_owner *o, i
 	if (range)
 		w.range = *range;
 	link_get(r->link);
-	err = lock_wait_start(&w);
+	err = lock_wait_start(&w, false);
 	if (err < 0) {
 		link_put(r->link);
 		return err;

@@ -14,6 +14,9 @@ static int remove_name(struct req *r, uint64_t nodeid, int flags)
 
 	if (err == 0 && unlinkat(parent.fd, name.s, flags) < 0)
 		err = -errno;
+	/* The guest's kernel only removes what it has just seen: the process before this one did it. */
+	if (unlikely(err == -ENOENT) && r->redo)
+		err = 0;
 	return err < 0 ? err : reply_empty(r);
 }
 
@@ -31,6 +34,34 @@ int answer_rmdir(struct req *r)
 	const struct ipc_rmdir_req *q = r->body;
 
 	return remove_name(r, q->parent, AT_REMOVEDIR);
+}
+
+/* Before two names change places: which object is at the first? It tells a process after this one whether they have. */
+static int intend_exchange(struct req *r, const struct inode_use *from, const struct name *name)
+{
+	struct statx st;
+	int err;
+
+	if (r->redo && journal_now->intent)
+		return 0;
+	err = resolve_statx_name(from->fd, name, &st);
+	if (err == 0)
+		journal_intend(st.stx_ino);
+	return err;
+}
+
+/* The request is served again: is it as it would be afterwards? */
+static bool was_renamed(const struct ipc_rename_req *q, const struct inode_use *from, const struct name *old_name,
+			const struct inode_use *to, const struct name *new_name)
+{
+	struct statx st;
+	bool there = resolve_statx_name(from->fd, old_name, &st) == 0;
+
+	if (q->flags & RENAME_EXCHANGE)
+		return there && journal_now->intent && st.stx_ino != journal_now->intent;
+	if (q->flags & RENAME_WHITEOUT)
+		return there && S_ISCHR(st.stx_mode) && st.stx_rdev_major == 0 && st.stx_rdev_minor == 0;
+	return !there && resolve_statx_name(to->fd, new_name, &st) == 0;
 }
 
 /* answer_rename() - RENAME and RENAME2. The tail is the old name and, after it, the new one. */
@@ -54,6 +85,10 @@ int answer_rename(struct req *r)
 	/* What stays at the old name belongs to the caller; the rest is the superuser's right either way. */
 	if (err == 0 && q->flags & RENAME_WHITEOUT)
 		err = creds_become(&q->cred);
+	if (err == 0 && unlikely(q->flags & RENAME_EXCHANGE))
+		err = intend_exchange(r, &from, &old_name);
+	if (err == 0 && unlikely(r->redo) && was_renamed(q, &from, &old_name, &to, &new_name))
+		return reply_empty(r);
 	/* Not libc's: it turns one without flags into another system call. */
 	if (err == 0 && syscall(SYS_renameat2, from.fd, old_name.s, to.fd, new_name.s, q->flags) < 0)
 		err = -errno;
@@ -83,7 +118,8 @@ int answer_link(struct req *r)
 	if (err < 0)
 		return err;
 	n = fd_name_of(u.fd);
-	if (linkat(r->w->proc_fd, n.s, parent.fd, name.s, AT_SYMLINK_FOLLOW) < 0)
+	if (linkat(r->w->proc_fd, n.s, parent.fd, name.s, AT_SYMLINK_FOLLOW) < 0 &&
+	    !(errno == EEXIST && r->redo && redo_same(parent.fd, &name, u.fd)))
 		return -errno;
 	err = resolve_statx_fd(u.fd, 0, &st);
 	if (err < 0)

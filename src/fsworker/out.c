@@ -9,17 +9,42 @@
 #define SEND_RETRY_NS 1000000
 #define SEND_RETRIES 5000u /* five seconds: a kernel that has no memory for so long will not have it soon */
 
-/* out_init() - Answers to one link. @fd is borrowed. @journal: of the link, for its own thread; else NULL */
-void out_init(struct out *o, int fd, struct handle_table *handles, struct journal *journal)
+/* out_init() - Answers to one link. @journal: of the link, for its own thread; else NULL */
+void out_init(struct out *o, const struct link *l, struct journal *journal)
 {
 	o->journal = journal;
 	o->batch = journal ? &journal->out : &o->own;
-	o->fd = fd;
+	o->fd = l->fd;
+	o->grants = !cfg_has(l->w, CFG_FORWARDED);
 	o->broken = false;
 	o->nheld = 0;
-	o->handles = handles;
+	o->handles = &l->w->handles;
 	o->batch->used = o->batch->count = o->batch->nfds = 0;
 	o->batch->resent = false;
+}
+
+/* The descriptor of the open file that an answer is about; -1: none is to be sent along. */
+static int grant_of(void *arg, const struct ipc_hdr *h, const void *body)
+{
+	struct out *o = arg;
+	struct handle_use u = { 0 };
+	uint64_t fh = 0;
+
+	if (h->type == (IPC_OPEN | IPC_REPLY))
+		fh = ((const struct ipc_open_rep *)body)->fh;
+	else if (h->type == (IPC_CREATE | IPC_REPLY) || h->type == (IPC_TMPFILE | IPC_REPLY))
+		fh = ((const struct ipc_create_rep *)body)->fh;
+	if (!o->grants || fh == 0 || o->nheld == ARRAY_SIZE(o->held) || handle_get(o->handles, fh, HANDLE_FILE, &u) < 0)
+		return -1;
+	o->held[o->nheld++] = u.index;
+	return u.h->fd;
+}
+
+/* out_found() - Answers of a process before this one are in the batch's memory; some or all may have been sent */
+void out_found(struct out *o, uint32_t used)
+{
+	ipc_batch_found(o->batch, used, IPC_DIR_W2T, grant_of, o);
+	o->batch->resent = true;
 }
 
 /*

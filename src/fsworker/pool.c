@@ -2,6 +2,9 @@
  *
  * A job is a copy of a request: its type, tag and fixed struct (operations with a tail never come here). The thread
  * runs the request's handler again, with may_block set, and answers on the request's link, one datagram for each.
+ *
+ * Jobs lie in memory that outlives the process (state.h), each with its answer as soon as there is one, so that another process
+ * goes on with them: what was not answered is served again, what was is sent again.
  */
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"
@@ -9,16 +12,14 @@
 #include "common/log.h"
 #include "ipc/roles.h"
 
-#define POOL_JOBS 1024u     /* that may wait; then the links' threads do the work themselves */
-#define POOL_BODY_MAX 96u
+#define POOL_JOBS STATE_JOBS /* that may wait; then the links' threads do the work themselves */
 #define POOL_STACK (256u * 1024)
 
 struct job {
 	struct job *next;
+	struct job_row *row;
 	struct link *link; /* with a reference */
-	uint64_t tag, session;
-	uint16_t type;
-	uint64_t body[POOL_BODY_MAX / 8];
+	bool redo;         /* a process before this one has begun it */
 };
 
 struct pool_thread {
@@ -56,29 +57,71 @@ struct pool *pool_new(struct fsworker *w, uint32_t max_threads)
 	pthread_cond_init(&p->wake, NULL);
 	p->last = &p->first;
 	for (uint32_t i = 0; i < POOL_JOBS; i++) {
+		p->jobs[i].row = &w->state->jobs[i];
+		if (p->jobs[i].row->state != ROW_FREE)
+			continue; /* pool_restore() */
 		p->jobs[i].next = p->unused;
 		p->unused = &p->jobs[i];
 	}
 	return p;
 }
 
+static void row_state(struct job_row *row, uint32_t state)
+{
+	journal_order();
+	__atomic_store_n(&row->state, state, __ATOMIC_RELEASE);
+	journal_order();
+}
+
+/* The answer is in the batch: keep it until it was sent. */
+static void keep_answer(struct job_row *row, const struct ipc_batch *b)
+{
+	if (b->count != 1 || b->used > sizeof(row->answer))
+		return; /* never: a row is for operations with small answers */
+	memcpy(row->answer, b->buf, b->used);
+	row->answer_len = b->used;
+	row_state(row, ROW_ANSWERED);
+}
+
 static void job_run(struct pool *p, const struct job *j, struct out *o)
 {
+	struct job_row *row = j->row;
 	struct req r = {
 		.w = p->w,
 		.link = j->link,
 		.out = o,
-		.body = j->body,
-		.tag = j->tag,
-		.session = j->session,
-		.type = j->type,
+		.body = row->body,
+		.tag = row->tag,
+		.session = row->session,
+		.type = row->type,
+		.redo = j->redo,
 		.pooled = true,
 		.may_block = true,
 	};
 
-	out_init(o, j->link->fd, &p->w->handles, NULL);
+	out_init(o, j->link, NULL);
+	journal_now = &row->step;
+	if (!j->redo)
+		journal_step_begin(&row->step);
+	journal_order();
+	row->begun = 1;
+	journal_order();
 	answer_request(&r);
+	keep_answer(row, o->batch);
 	out_flush(o);
+	journal_now = &journal_nobodys;
+	row_state(row, ROW_FREE);
+	link_put(j->link);
+}
+
+/* On a thread of the pool: an answer that may have been sent already. */
+static void job_send_again(const struct job *j, struct out *o)
+{
+	out_init(o, j->link, NULL);
+	memcpy(o->batch->buf, j->row->answer, sizeof(j->row->answer));
+	out_found(o, j->row->answer_len);
+	out_flush(o);
+	row_state(j->row, ROW_FREE);
 	link_put(j->link);
 }
 
@@ -110,7 +153,10 @@ static void *pool_thread(void *arg)
 			p->last = &p->first;
 		p->waiting--;
 		pthread_mutex_unlock(&p->lock);
-		job_run(p, j, self->out);
+		if (j->row->state == ROW_ANSWERED)
+			job_send_again(j, self->out);
+		else
+			job_run(p, j, self->out);
 		pthread_mutex_lock(&p->lock);
 		j->next = p->unused;
 		p->unused = j;
@@ -119,7 +165,8 @@ static void *pool_thread(void *arg)
 	return NULL;
 }
 
-static void add_thread(struct pool *p)
+/* Return false when there can be none now. */
+static bool add_thread(struct pool *p)
 {
 	struct pool_thread *t = &p->threads[p->running];
 	pthread_attr_t attr;
@@ -135,10 +182,80 @@ static void add_thread(struct pool *p)
 	}
 	if (r == 0) {
 		p->running++;
-		return;
+		return true;
 	}
 	free_ptr(&t->out);
 	log_limited(LOG_LVL_WARN, "no thread for the pool: %d", r);
+	return false;
+}
+
+static void enqueue(struct pool *p, struct job *j)
+{
+	j->next = NULL;
+	*p->last = j;
+	p->last = &j->next;
+	p->waiting++;
+	pthread_cond_signal(&p->wake);
+}
+
+/*
+ * pool_restore() - Go on with the jobs of a process before this one
+ * @p:		Pool; NULL: there is none, and none was
+ *
+ * Before any request. A row that makes no sense is dropped: its request is never answered, and who has spoilt it is the guest.
+ *
+ * Return: how many there are
+ */
+uint32_t pool_restore(struct pool *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; p && i < POOL_JOBS; i++) {
+		struct job *j = &p->jobs[i];
+		struct job_row *row = j->row;
+
+		if (row->state == ROW_FREE)
+			continue;
+		pthread_mutex_lock(&p->lock);
+		if ((row->state != ROW_ASKED && row->state != ROW_ANSWERED) || row->link >= p->w->nlinks ||
+		    row->type == IPC_NONE || row->type >= IPC_OP_END) {
+			row->state = ROW_FREE;
+			j->next = p->unused;
+			p->unused = j;
+		} else {
+			j->link = &p->w->links[row->link];
+			j->redo = row->state == ROW_ASKED && row->begun;
+			link_get(j->link);
+			enqueue(p, j);
+			n++;
+		}
+		pthread_mutex_unlock(&p->lock);
+	}
+	return n;
+}
+
+/* pool_wake() - After pool_restore(): from now on there may be threads */
+void pool_wake(struct pool *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	while (p->running < p->max && p->running < p->waiting)
+		if (!add_thread(p))
+			break;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* pool_knows() - Does a job stand for this request already? Only meant for requests of a process before this one. */
+bool pool_knows(const struct fsworker *w, uint32_t link, uint64_t tag)
+{
+	for (uint32_t i = 0; i < POOL_JOBS; i++) {
+		const struct job_row *row = &w->state->jobs[i];
+
+		if (row->state != ROW_FREE && row->link == link && row->tag == tag)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -153,25 +270,30 @@ bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len)
 {
 	struct job *j = NULL;
 
-	if (!p || body_len > POOL_BODY_MAX || r->tail_len)
+	if (!p || body_len > JOB_BODY_MAX || r->tail_len)
 		return false;
 	pthread_mutex_lock(&p->lock);
 	if (p->waiting >= p->idle && p->running < p->max && !p->stop)
-		add_thread(p);
+		(void)add_thread(p);
 	if (p->running && p->unused && !p->stop) {
+		struct job_row *row;
+
 		j = p->unused;
 		p->unused = j->next;
-		j->next = NULL;
 		j->link = r->link;
-		j->tag = r->tag;
-		j->session = r->session;
-		j->type = r->type;
-		memcpy(j->body, r->body, body_len);
+		j->redo = false;
+		row = j->row;
+		row->type = r->type;
+		row->link = (uint16_t)r->link->index;
+		row->tag = r->tag;
+		row->session = r->session;
+		row->begun = 0;
+		row->step.handle = row->step.blame = 0;
+		row->answer_len = 0;
+		memcpy(row->body, r->body, body_len);
+		row_state(row, ROW_ASKED);
 		link_get(r->link);
-		*p->last = j;
-		p->last = &j->next;
-		p->waiting++;
-		pthread_cond_signal(&p->wake);
+		enqueue(p, j);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return j != NULL;

@@ -55,10 +55,12 @@ void session_wipe(struct fsworker *w)
 		pthread_mutex_unlock(&w->links[i].busy);
 	}
 	atomic_fetch_add(&w->session, 1);
+	w->state->session = atomic_load(&w->session);
 	locks_end_session(w->locks);
 	handle_revoke_all(&w->handles);
 	inode_forget_all(&w->inodes);
 	atomic_store(&w->session_flags, 0);
+	w->state->session_flags = 0;
 	atomic_store(&w->session_ending, false);
 	pthread_mutex_unlock(&w->session_lock);
 }
@@ -70,6 +72,7 @@ int answer_init(struct req *r)
 
 	session_wipe(r->w);
 	atomic_store(&r->w->session_flags, q->flags);
+	r->w->state->session_flags = q->flags;
 	return reply_empty(r);
 }
 

@@ -24,7 +24,7 @@ static long clone_sharing(uint64_t namespaces, int *pidfd)
 }
 
 /* The monitor gets the pidfd of a process that was made; its number is free again afterwards. */
-static void tell(int channel, uint32_t kind, int number, int pidfd)
+static void tell(int channel, uint32_t kind, int number, int pidfd, long pid)
 {
 	struct ipc_held *m;
 
@@ -36,6 +36,7 @@ static void tell(int channel, uint32_t kind, int number, int pidfd)
 	}
 	m->kind = kind;
 	m->channel = number;
+	m->pid = (int32_t)pid;
 	if (ipc_batch_send(channel, &out) < 0)
 		_exit(ROLE_EXIT_FAIL);
 }
@@ -53,7 +54,7 @@ static void multiply(int channel, int number)
 		hold_run(number);
 	}
 	if (pid > 0)
-		tell(channel, HELD_HOLDER, number, pidfd);
+		tell(channel, HELD_HOLDER, number, pidfd, pid);
 	else
 		log_warn("no other holder could be made: %d", errno);
 }
@@ -168,13 +169,13 @@ int hold_split(const struct hold_params *p)
 	if (pid == 0)
 		return 0;
 	prctl(PR_SET_NAME, "holder");
-	tell(p->channel[0], HELD_WORKER, -1, pidfd);
+	tell(p->channel[0], HELD_WORKER, p->channel[0], pidfd, pid);
 	for (uint32_t i = 1; i < HOLDERS && self == 0; i++) {
 		pid = clone_sharing(0, &pidfd);
 		if (pid == 0)
 			self = i;
 		else if (pid > 0)
-			tell(p->channel[0], HELD_HOLDER, p->channel[i], pidfd);
+			tell(p->channel[0], HELD_HOLDER, p->channel[i], pidfd, pid);
 	}
 	if (sandbox_enter(&policy_holder, &params, NULL) < 0)
 		_exit(ROLE_EXIT_FAIL);

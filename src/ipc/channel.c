@@ -212,6 +212,35 @@ bool ipc_batch_fd(struct ipc_batch *b, int fd, bool close_after)
 	return true;
 }
 
+/* ipc_batch_found() - see channel.h. */
+void ipc_batch_found(struct ipc_batch *b, uint32_t used, enum ipc_dir dir,
+		     int (*fd_of)(void *arg, const struct ipc_hdr *h, const void *body), void *arg)
+{
+	b->used = b->count = b->nfds = 0;
+	b->resent = false;
+	used = MIN(used, (uint32_t)sizeof(b->buf));
+	while (used - b->used >= sizeof(struct ipc_hdr)) {
+		struct ipc_hdr *h = (struct ipc_hdr *)((char *)b->buf + b->used);
+		const struct ipc_row *row = row_of(h->type);
+		uint32_t fixed = (uint32_t)sizeof(*h) + (row && !h->error ? row->body : 0);
+		int fd;
+
+		if (!row || row->dir != dir || h->size < fixed || h->size - fixed > (h->error ? 0 : row->tail_max) ||
+		    ALIGN_UP(h->size, 8u) > used - b->used)
+			return;
+		h->dgram = 0;
+		h->nfds = 0;
+		b->used += ALIGN_UP(h->size, 8u);
+		b->count++;
+		fd = h->error || row->fds_max == 0 || b->nfds == IPC_FDS_MAX ? -1 : fd_of(arg, h, h + 1);
+		if (fd >= 0) {
+			b->fds[b->nfds] = fd;
+			b->fd_close[b->nfds++] = false;
+			h->nfds = 1;
+		}
+	}
+}
+
 /* ipc_batch_drop_fds() - see channel.h. */
 void ipc_batch_drop_fds(struct ipc_batch *b)
 {

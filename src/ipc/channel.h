@@ -75,6 +75,12 @@ bool ipc_batch_fd(struct ipc_batch *b, int fd, bool close_after);
  * -errno when the channel is gone (the batch is reset). */
 int ipc_batch_send(int fd, struct ipc_batch *b) NODISCARD;
 
+/* ipc_batch_found() - make a batch of what a process before this one left behind in its memory: `used` bytes of messages
+ * that may go in direction `dir`. What is no such message, and all behind it, is dropped. Descriptors are attached anew.
+ * @fd_of: the descriptor to lend for a message, or -1. */
+void ipc_batch_found(struct ipc_batch *b, uint32_t used, enum ipc_dir dir,
+		     int (*fd_of)(void *arg, const struct ipc_hdr *h, const void *body), void *arg);
+
 /* ipc_batch_drop_fds() - the messages that wait travel without their descriptors. Only for messages that the table
  * allows to have none. */
 void ipc_batch_drop_fds(struct ipc_batch *b);

@@ -548,7 +548,7 @@ enum cache_mode { CACHE_NONE, CACHE_AUTO, CACHE_ALWAYS };
 /* A role of which the descriptors outlive it (hold/hold.h) is one of a line of processes, each with a descriptor table that
  * its holders keep. In memory that outlives the process a descriptor is told by generation and number. */
 #define IPC_HOLDERS 2u  /* one that dies is replaced by a copy of the other: both must die at once to be missed */
-#define IPC_FETCH_MAX 4u /* processes before this one whose descriptors may be needed: those that died while they took over */
+#define IPC_FETCH_MAX 8u /* processes before this one whose descriptors may be needed: those that died while they took over */
 #define IPC_HELD_NUMBER_MAX 0xffffffu
 
 struct ipc_heir {
@@ -595,8 +595,17 @@ struct ipc_config_fsworker {
 	struct ipc_heir heir;
 };
 
-/* The role is sandboxed and serves from now on. fsworker: [0] its mount namespace. */
+/* The role is sandboxed, has taken over what there was, and waits for GO. fsworker: [0] its mount namespace. */
 struct ipc_ready {
+	uint32_t again;   /* requests of the process before it that it serves again */
+	uint32_t answers; /* answers that it sends again */
+	uint32_t lost;    /* nodeids and handles that could not be taken over */
+	uint32_t op;      /* enum ipc_type of the first request that was under way, 0: none */
+};
+
+/* Serve. Not before the monitor knows every process of the role: one that it does not know of must never serve beside its
+ * successor. */
+struct ipc_go {
 	uint64_t zero;
 };
 
@@ -612,7 +621,9 @@ enum held_kind { HELD_WORKER, HELD_HOLDER };
 /* A process was made that shares the sender's descriptor table. Descriptor: its pidfd. */
 struct ipc_held {
 	uint32_t kind;   /* enum held_kind */
-	int32_t channel; /* of a holder: the number, in that table, of its channel to the monitor */
+	int32_t channel; /* the number, in that table, of a holder's channel to the monitor: of the new one, or the sender's */
+	int32_t pid;     /* for messages */
+	uint32_t zero;
 };
 
 /* Make another holder, whose channel is the descriptor. */

@@ -1,37 +1,25 @@
 /* answer.c - what children say to the monitor.
  *
- * Role: monitor. The child may have been taken over: a message that its role has no right to, or not now, ends the
- * daemon like the child's death would. Messages hold no text and nothing that is looked at here but their type; a
- * descriptor that comes along is stored, never used.
+ * Role: monitor. The child may have been taken over: for a message that its role has no right to, or not now, it is
+ * killed, and another takes its place. Messages hold no text, and numbers that are only told in the log; a descriptor that
+ * comes along is stored, never used.
  */
 #include "monitor/monitor.h"
 
 #include <sys/socket.h>
 
-static void say_waiting(const struct monitor *m)
-{
-	static const char line[] = "Waiting for vhost-user socket connection...\n";
-
-	for (size_t i = 0; i < ROLE_COUNT; i++)
-		if (m->child[i].state != CHILD_SERVING)
-			return;
-	/* On stderr even with --syslog: management software waits for this line there. */
-	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
-}
-
 static const char *answer_ready(struct monitor *m, struct child *c, struct ipc_dgram *d, const struct ipc_msg *msg)
 {
 	bool fsworker = c->role == &roles[ROLE_FSWORKER];
 
-	if (c->state != CHILD_STARTING)
+	if (c->state != CHILD_STARTING || c->ready)
 		return "READY twice";
 	if (msg->nfds != (fsworker ? 1u : 0u))
 		return "READY with a wrong number of descriptors";
 	if (fsworker && m->mntns_fd < 0)
 		m->mntns_fd = ipc_take_fd(d, msg, 0);
-	c->state = CHILD_SERVING;
-	log_debug("the %s is ready", c->role->name);
-	say_waiting(m);
+	memcpy(&c->said, msg->body, sizeof(c->said));
+	c->ready = true;
 	return NULL;
 }
 
@@ -91,10 +79,8 @@ void answer_child(struct monitor *m, struct child *c)
 		ipc_dgram_end(&d);
 	}
 	if (r < 0) {
-		log_err("the %s (pid %d) broke the protocol with the monitor: %s: the daemon ends", c->role->name,
-			(int)c->pid, why);
+		log_err("the %s (pid %d) broke the protocol with the monitor: %s: it is killed", c->role->name, (int)c->pid, why);
 		close_fd(&c->channel);
-		m->stop = true;
-		m->exit_status = EXIT_FAILURE;
+		spawn_signal(c, SIGKILL);
 	}
 }

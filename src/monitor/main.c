@@ -11,7 +11,7 @@
 static int print_and_end(const struct options *o)
 {
 	static const struct sandbox_policy *const policies[] = {
-		&policy_monitor, &policy_transport, &policy_fsworker,
+		&policy_monitor, &policy_transport, &policy_fsworker, &policy_holder,
 	};
 
 	if (o->value[SET_HELP])
@@ -48,7 +48,10 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = setup_all(&m, &cfg);
 	if (r == 0) {
-		if (roles_start(&m) < 0) {
+		r = roles_links(&m);
+		for (size_t i = 0; i < ROLE_COUNT && r == 0; i++)
+			r = roles_start(&m, &m.child[i]);
+		if (r < 0) {
 			m.stop = true;
 			m.exit_status = EXIT_FAILURE;
 		}

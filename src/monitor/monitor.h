@@ -10,6 +10,8 @@
 #include "monitor/config.h"
 #include "sandbox/sandbox.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum role_id { ROLE_TRANSPORT, ROLE_FSWORKER, ROLE_COUNT };
@@ -23,7 +25,21 @@ enum role_id { ROLE_TRANSPORT, ROLE_FSWORKER, ROLE_COUNT };
 enum child_state {
 	CHILD_NONE,     /* not started, or ended and collected */
 	CHILD_STARTING, /* configured; READY may come once, nothing else */
-	CHILD_SERVING,  /* READY came */
+	CHILD_SERVING,  /* READY came, GO was sent */
+};
+
+/* One of those who keep the descriptors of a process that has ended, or may (hold/hold.h). */
+struct holder {
+	int pidfd;   /* -1: not told yet, or ended */
+	int channel; /* -1: none */
+	int far;     /* number of the channel's other end in the holders' own table; -1: not told yet */
+	pid_t pid;   /* for messages only */
+};
+
+/* The holders of one process. */
+struct holders {
+	uint32_t generation; /* 0: there are none */
+	struct holder holder[IPC_HOLDERS];
 };
 
 struct child {
@@ -36,21 +52,36 @@ struct child {
 	int refused_nr; /* system call that the child says was refused; believed once it died of SIGSYS; -1 none */
 	int64_t log_second;
 	uint32_t log_used, log_held;
+
+	/* Its line of processes. */
+	bool ever_served;
+	uint32_t generation;
+	struct holders own;                     /* of this process */
+	struct holders before[IPC_FETCH_MAX];   /* of those whose descriptors it takes over; newest first */
+	int64_t start_at_ms;                    /* when to start the next one; 0: not planned */
+	int64_t died_ms;
+	uint32_t failures;                      /* starts that came to nothing, one after the other */
+	bool ready;                             /* READY came */
+	struct ipc_ready said;                  /* and this in it */
+	char cause[160];                        /* why the last one that served ended */
+	pid_t dead_pid;
 };
 
 struct monitor {
 	const struct config *cfg;
 	int socket_fd; /* listening, or connected when cfg_flags says so */
 	int source_fd; /* O_PATH */
-	int bulk_fd, state_fd;
+	int bulk_fd, state_fd, tstate_fd;
 	int mntns_fd;  /* the fsworker's mount namespace, once it sent it */
 	int null_fd;
 	int signal_fd;
+	int links[IPC_LINKS_MAX][2]; /* both ends, kept: what was sent stays in them whoever dies */
 	uint32_t flags;          /* cfg->flags and CFG_CONNECTED */
 	uint32_t max_open_files;
 	uint64_t nofile_lowered; /* the descriptor limit, where fs.file-max keeps it below the hard limit; else 0 */
 	struct child child[ROLE_COUNT];
 	bool stop;        /* end the daemon */
+	bool killing;     /* and kill what does not end by itself */
 	int exit_status;
 };
 
@@ -60,14 +91,34 @@ struct role {
 	const char *argv0;
 	uint64_t namespaces; /* CLONE_NEW*, made as the child is */
 	const char *(*path)(const struct config *cfg);
-	int (*configure)(struct monitor *m, struct ipc_batch *b, int (*links)[2]); /* fills in its CONFIG message */
+	bool holds;   /* its descriptors outlive it */
+	int link_end; /* which end of each link is its */
+	int (*configure)(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir); /* begins its CONFIG message */
 };
 extern const struct role roles[ROLE_COUNT];
 int roles_check(const struct config *cfg) NODISCARD;
-int roles_start(struct monitor *m) NODISCARD;
+int roles_links(struct monitor *m) NODISCARD;
+int roles_start(struct monitor *m, struct child *c) NODISCARD;
+
+/* holders.c */
+int holders_new(struct holders *h, uint32_t generation, int (*far)[IPC_HOLDERS]) NODISCARD;
+void holders_end(struct holders *h);
+bool holders_complete(const struct holders *h) NODISCARD;
+void holders_hear(struct child *c, struct holders *h, size_t i);
+void holders_collect(struct monitor *m, struct child *c, struct holders *h);
+int holders_show(const struct holders *h, int *fd) NODISCARD;
+void holders_reap(void);
+
+/* respawn.c */
+int64_t now_ms(void);
+void respawn_ended(struct monitor *m, struct child *c, const char *cause);
+void respawn_go(struct monitor *m, struct child *c);
+void respawn_due(struct monitor *m);
+int64_t respawn_next_ms(const struct monitor *m);
 
 /* spawn.c */
 int spawn_child(struct monitor *m, struct child *c) NODISCARD;
+void pidfd_kill(int pidfd);
 void spawn_signal(const struct child *c, int sig);
 
 /* listen.c */
@@ -92,6 +143,7 @@ void syslog_line(int level, const char *text, size_t len);
 
 /* supervise.c */
 void supervise_run(struct monitor *m);
+void supervise_ended(struct monitor *m, struct child *c, const siginfo_t *si);
 
 /* setup.c */
 int setup_all(struct monitor *m, const struct config *cfg) NODISCARD;

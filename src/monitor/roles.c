@@ -19,16 +19,7 @@ static const char *fsworker_path(const struct config *cfg)
 	return cfg->fsworker_path;
 }
 
-/* Attach one end of every link; the batch owns it. */
-static int attach_links(struct ipc_batch *b, int (*links)[2], uint32_t n, int end)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (!ipc_batch_fd(b, take_fd(&links[i][end]), true))
-			return -EMSGSIZE;
-	return 0;
-}
-
-static int configure_transport(struct monitor *m, struct ipc_batch *b, int (*links)[2])
+static int configure_transport(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir)
 {
 	const struct config *cfg = m->cfg;
 	struct ipc_config_transport *c = ipc_batch_add(b, IPC_CONFIG_TRANSPORT, 0, 0, 0, NULL);
@@ -47,12 +38,12 @@ static int configure_transport(struct monitor *m, struct ipc_batch *b, int (*lin
 	c->timeout_ns = cfg->timeout_ns;
 	_Static_assert(sizeof(c->tag) == sizeof(cfg->tag), "one tag");
 	memcpy(c->tag, cfg->tag, sizeof(c->tag));
-	if (!ipc_batch_fd(b, m->socket_fd, false) || !ipc_batch_fd(b, m->bulk_fd, false))
-		return -EMSGSIZE;
-	return attach_links(b, links, cfg->nlinks, 0);
+	*heir = &c->heir;
+	return ipc_batch_fd(b, m->socket_fd, false) && ipc_batch_fd(b, m->bulk_fd, false) &&
+		       ipc_batch_fd(b, m->tstate_fd, false) ? 0 : -EMSGSIZE;
 }
 
-static int configure_fsworker(struct monitor *m, struct ipc_batch *b, int (*links)[2])
+static int configure_fsworker(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir)
 {
 	const struct config *cfg = m->cfg;
 	struct ipc_config_fsworker *c = ipc_batch_add(b, IPC_CONFIG_FSWORKER, 0, 0, 0, NULL);
@@ -66,12 +57,13 @@ static int configure_fsworker(struct monitor *m, struct ipc_batch *b, int (*link
 	c->max_open_files = m->max_open_files;
 	c->has_mntns = m->mntns_fd >= 0;
 	c->inode_slots = INODE_SLOTS;
+	c->uid = cfg->uid;
+	c->gid = cfg->gid;
+	*heir = &c->heir;
 	if (!ipc_batch_fd(b, m->source_fd, false) || !ipc_batch_fd(b, m->bulk_fd, false) ||
 	    !ipc_batch_fd(b, m->state_fd, false))
 		return -EMSGSIZE;
-	if (m->mntns_fd >= 0 && !ipc_batch_fd(b, m->mntns_fd, false))
-		return -EMSGSIZE;
-	return attach_links(b, links, cfg->nlinks, 1);
+	return m->mntns_fd < 0 || ipc_batch_fd(b, m->mntns_fd, false) ? 0 : -EMSGSIZE;
 }
 
 const struct role roles[ROLE_COUNT] = {
@@ -80,13 +72,16 @@ const struct role roles[ROLE_COUNT] = {
 		.argv0 = "virtiofsd-transport",
 		.namespaces = OWN_NAMESPACES,
 		.path = transport_path,
+		.link_end = 0,
 		.configure = configure_transport,
 	},
 	[ROLE_FSWORKER] = {
 		.name = "fsworker",
 		.argv0 = "virtiofsd-fsworker",
-		.namespaces = OWN_NAMESPACES,
+		.namespaces = OWN_NAMESPACES & ~(uint64_t)CLONE_NEWPID, /* the worker makes that: see hold.c */
 		.path = fsworker_path,
+		.holds = true,
+		.link_end = 1,
 		.configure = configure_fsworker,
 	},
 };
@@ -107,53 +102,100 @@ int roles_check(const struct config *cfg)
 	return 0;
 }
 
-static void close_links(int (*links)[2], uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		close_fd(&links[i][0]);
-		close_fd(&links[i][1]);
-	}
-}
-
 /**
- * roles_start() - start every child and send it its configuration.
+ * roles_links() - make the links between the children.
  *
- * Return: 0, or -errno when the reason was logged; what was started then runs and must be ended.
+ * Return: 0, or -errno when the reason was logged.
  */
-int roles_start(struct monitor *m)
+int roles_links(struct monitor *m)
 {
-	static struct ipc_batch batch;
-	int links[IPC_LINKS_MAX][2];
-	uint32_t n = 0;
-	int r = 0;
+	for (uint32_t i = 0; i < m->cfg->nlinks; i++) {
+		int r = ipc_pair(m->links[i]);
 
-	for (; n < m->cfg->nlinks; n++) {
-		r = ipc_pair(links[n]);
 		if (r < 0) {
 			log_err("cannot make the links between the children: %s: raise %s", strerror(-r),
 				r == -ENOBUFS ? "net.core.wmem_max (131072 will do)" : "the descriptor limit");
-			close_links(links, n);
 			return r;
 		}
 	}
-	for (size_t i = 0; i < ROLE_COUNT && r == 0; i++) {
-		struct child *c = &m->child[i];
+	return 0;
+}
 
-		c->role = &roles[i];
-		r = spawn_child(m, c);
+/* What a process needs of those before it: see ipc_heir. All that is attached is the batch's. */
+static int attach_heir(struct child *c, struct ipc_batch *b, struct ipc_heir *heir, int (*far)[IPC_HOLDERS])
+{
+	heir->generation = c->own.generation;
+	for (size_t i = 0; i < IPC_HOLDERS; i++)
+		if (!ipc_batch_fd(b, take_fd(&(*far)[i]), true))
+			return -EMSGSIZE;
+	for (size_t i = 0; i < IPC_FETCH_MAX; i++) {
+		int fd, r;
+
+		if (c->before[i].generation == 0)
+			continue;
+		r = holders_show(&c->before[i], &fd);
 		if (r < 0) {
-			log_err("cannot start the %s: %s", c->role->name, strerror(-r));
-			break;
+			log_err("nobody keeps the descriptors of an earlier %s any more: %s", c->role->name, strerror(-r));
+			holders_end(&c->before[i]);
+			continue;
 		}
-		ipc_batch_reset(&batch);
-		r = c->role->configure(m, &batch, links);
-		if (r == 0)
-			r = ipc_batch_send(c->channel, &batch);
-		else
-			ipc_batch_reset(&batch);
-		if (r < 0)
-			log_err("cannot configure the %s: %s", c->role->name, strerror(-r));
+		heir->fetch_generation[heir->nfetch++] = c->before[i].generation;
+		if (!ipc_batch_fd(b, fd, true))
+			return -EMSGSIZE;
 	}
-	close_links(links, n);
+	return 0;
+}
+
+static int configure(struct monitor *m, struct child *c, struct ipc_batch *b, int (*far)[IPC_HOLDERS])
+{
+	struct ipc_heir *heir;
+	int r = c->role->configure(m, b, &heir);
+
+	if (r == 0 && c->role->holds)
+		r = attach_heir(c, b, heir, far);
+	for (uint32_t i = 0; r == 0 && i < m->cfg->nlinks; i++)
+		if (!ipc_batch_fd(b, m->links[i][c->role->link_end], false))
+			r = -EMSGSIZE;
 	return r;
+}
+
+/* Generations that are not under way any more are used again: see ipc_heir. */
+static uint32_t next_generation(const struct child *c)
+{
+	return c->generation % 255 + 1;
+}
+
+/**
+ * roles_start() - start a process of a role and send it its configuration.
+ *
+ * Return: 0, or -errno when the reason was logged; whatever was started is ending then.
+ */
+int roles_start(struct monitor *m, struct child *c)
+{
+	static struct ipc_batch batch;
+	int far[IPC_HOLDERS], r = 0;
+
+	c->generation = next_generation(c);
+	if (c->role->holds)
+		r = holders_new(&c->own, c->generation, &far);
+	if (r == 0)
+		r = spawn_child(m, c);
+	if (r < 0) {
+		log_err("cannot start the %s: %s", c->role->name, strerror(-r));
+		for (size_t i = 0; c->own.generation && i < IPC_HOLDERS; i++)
+			close_fd(&far[i]);
+		holders_end(&c->own);
+		return r;
+	}
+	ipc_batch_reset(&batch);
+	r = configure(m, c, &batch, &far);
+	if (r == 0)
+		r = ipc_batch_send(c->channel, &batch);
+	ipc_batch_reset(&batch);
+	if (r < 0) {
+		/* It ends because of that, which is then found like any other end. */
+		log_err("cannot configure the %s: %s", c->role->name, strerror(-r));
+		close_fd(&c->channel);
+	}
+	return 0;
 }

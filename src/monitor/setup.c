@@ -67,6 +67,13 @@ static int set_limits(struct monitor *m)
 		}
 	}
 
+	/* Descriptors of a process that was replaced are told by 24 bits: see ipc_held(). */
+	if (lim.rlim_cur > IPC_HELD_NUMBER_MAX) {
+		lim.rlim_cur = IPC_HELD_NUMBER_MAX;
+		if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+			return EXIT_FAILURE;
+	}
+
 	/* A link, three events and a loop's descriptors for each ring, memory regions, the daemon's own; of the rest
 	 * half for open files, half for inodes that are only known. */
 	uint64_t reserve = 8 * (uint64_t)cfg->nlinks + 128;
@@ -103,9 +110,10 @@ static int open_source(struct monitor *m)
 static int make_memory(struct monitor *m)
 {
 	m->bulk_fd = shm_make("virtiofsd-bulk", m->cfg->nlinks * IPC_BULK_LINK);
-	m->state_fd = m->bulk_fd < 0 ? -1 : shm_make("virtiofsd-state", IPC_STATE_BYTES(m->cfg->nlinks, INODE_SLOTS, m->max_open_files));
-	if (m->state_fd < 0) {
-		int r = m->bulk_fd < 0 ? m->bulk_fd : m->state_fd;
+	m->state_fd = shm_make("virtiofsd-state", IPC_STATE_BYTES(m->cfg->nlinks, INODE_SLOTS, m->max_open_files));
+	m->tstate_fd = shm_make("virtiofsd-rings", IPC_TSTATE_BYTES(m->cfg->nlinks, m->max_open_files));
+	if (m->bulk_fd < 0 || m->state_fd < 0 || m->tstate_fd < 0) {
+		int r = MIN(m->bulk_fd, MIN(m->state_fd, m->tstate_fd));
 
 		log_err("cannot make shared memory: %s: raise the limits of memory and of file size", strerror(-r));
 		return EXIT_FAILURE;
@@ -159,9 +167,11 @@ int setup_all(struct monitor *m, const struct config *cfg)
 	int r;
 
 	*m = (struct monitor){ .cfg = cfg, .flags = cfg->flags, .socket_fd = -1, .source_fd = -1, .bulk_fd = -1,
-			       .state_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
+			       .state_fd = -1, .tstate_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
 	for (size_t i = 0; i < ROLE_COUNT; i++)
-		m->child[i] = (struct child){ .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
+		m->child[i] = (struct child){ .role = &roles[i], .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
+	for (uint32_t i = 0; i < IPC_LINKS_MAX; i++)
+		m->links[i][0] = m->links[i][1] = -1;
 
 	r = check_root();
 	if (r == 0)

@@ -125,7 +125,8 @@ int spawn_child(struct monitor *m, struct child *c)
 		return r;
 	}
 
-	pid_t pid = clone_child(c->role->namespaces, &c->pidfd);
+	int pidfd = -1;
+	pid_t pid = clone_child(c->role->namespaces, &pidfd);
 	if (pid == 0)
 		become(c->role, m->cfg, m->null_fd, channel[1], log[1]);
 	r = pid < 0 ? -errno : 0;
@@ -134,15 +135,31 @@ int spawn_child(struct monitor *m, struct child *c)
 	if (r < 0) {
 		close(channel[0]);
 		close(log[0]);
-		c->pidfd = -1;
 		return r;
+	}
+	/* The first process of a role that splits is a holder from then on; it will tell us of the worker. */
+	if (c->role->holds) {
+		c->own.holder[0].pidfd = pidfd;
+		c->own.holder[0].pid = pid;
+	} else {
+		c->pidfd = pidfd;
 	}
 	c->pid = pid;
 	c->channel = channel[0];
 	c->log = log[0];
 	c->state = CHILD_STARTING;
+	c->ready = false;
 	c->refused_nr = -1;
 	return 0;
+}
+
+/**
+ * pidfd_kill() - kill a process that has not been collected.
+ */
+void pidfd_kill(int pidfd)
+{
+	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		log_warn("cannot kill a child: %s", strerror(errno));
 }
 
 /**
@@ -150,6 +167,6 @@ int spawn_child(struct monitor *m, struct child *c)
  */
 void spawn_signal(const struct child *c, int sig)
 {
-	if (c->state != CHILD_NONE && syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0) < 0 && errno != ESRCH)
+	if (c->pidfd >= 0 && syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0) < 0 && errno != ESRCH)
 		log_warn("cannot signal the %s: %s", c->role->name, strerror(errno));
 }

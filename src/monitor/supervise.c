@@ -24,14 +24,20 @@
 #define LOG_LAST_WORDS 4096u  /* records that are heard from one that has ended; more than a socket holds */
 #define END_PATIENCE_MS 5000  /* for a child to end by itself; then again once it was killed */
 
-enum { POLL_SIGNALS, POLL_CHILDREN, POLL_PER_CHILD = 3, POLL_COUNT = POLL_CHILDREN + POLL_PER_CHILD * ROLE_COUNT };
+#define SETS_MAX (1 + IPC_FETCH_MAX) /* of holders, that a role can have */
 
-static int64_t now_ms(void)
+/* For each child its own three descriptors, then two for each of its holders. */
+enum {
+	POLL_SIGNALS,
+	POLL_CHILDREN,
+	POLL_OWN = 3,
+	POLL_PER_CHILD = POLL_OWN + 2 * IPC_HOLDERS * SETS_MAX,
+	POLL_COUNT = POLL_CHILDREN + POLL_PER_CHILD * ROLE_COUNT,
+};
+
+static struct holders *set_of(struct child *c, size_t i)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return i == 0 ? &c->own : &c->before[i - 1];
 }
 
 /* Why a child ended, in words. */
@@ -65,30 +71,38 @@ static bool ended_as_told(const struct child *c, const siginfo_t *si)
 					     (c->state == CHILD_STARTING && si->si_status == ROLE_EXIT_FAIL));
 }
 
-/* Collect the child if it has ended. A death that was not asked for ends the daemon. */
-static void collect(struct monitor *m, struct child *c, bool expected)
+/**
+ * supervise_ended() - a child has ended and was collected. One that was not told to is replaced.
+ */
+void supervise_ended(struct monitor *m, struct child *c, const siginfo_t *si)
 {
-	siginfo_t si = { 0 };
 	char cause[160];
 
-	if (c->state == CHILD_NONE || waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
-		return;
 	/* A copy of its socket may be with a process that it made and that still talks. */
 	logsink_drain(c, LOG_LAST_WORDS);
 	if (c->channel >= 0)
 		answer_child(m, c);
-	cause_text(c, &si, cause, sizeof(cause));
-	if (expected || (m->stop && ended_as_told(c, &si))) {
-		log_debug("the %s (pid %d) %s", c->role->name, (int)c->pid, cause);
-	} else {
-		log_err("the %s (pid %d) %s; the daemon ends", c->role->name, (int)c->pid, cause);
-		m->stop = true;
-		m->exit_status = EXIT_FAILURE;
+	cause_text(c, si, cause, sizeof(cause));
+	if (m->stop) {
+		if (m->killing || ended_as_told(c, si))
+			log_debug("the %s (pid %d) %s", c->role->name, (int)c->pid, cause);
+		else
+			log_warn("the %s (pid %d) %s as the daemon ended", c->role->name, (int)c->pid, cause);
 	}
-	c->state = CHILD_NONE;
-	close_fd(&c->pidfd);
-	close_fd(&c->channel);
-	close_fd(&c->log);
+	respawn_ended(m, c, cause);
+}
+
+/* Collect what has ended. */
+static void collect(struct monitor *m, struct child *c)
+{
+	siginfo_t si = { 0 };
+
+	for (size_t i = 0; i < SETS_MAX; i++)
+		if (!m->stop || (i == 0 && c->state == CHILD_STARTING && c->pidfd < 0))
+			holders_collect(m, c, set_of(c, i));
+	if (c->pidfd >= 0 && waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid != 0)
+		supervise_ended(m, c, &si);
+	holders_reap();
 }
 
 static void take_signals(struct monitor *m)
@@ -111,14 +125,22 @@ static void wait_and_hear(struct monitor *m, int64_t ms)
 
 	p[POLL_SIGNALS] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		const struct child *c = &m->child[i];
-		struct pollfd *own = &p[POLL_CHILDREN + POLL_PER_CHILD * i];
+		struct child *c = &m->child[i];
+		struct pollfd *own = &p[POLL_CHILDREN + POLL_PER_CHILD * i], *held = own + POLL_OWN;
 
 		own[0] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
 		own[1] = (struct pollfd){ .fd = c->channel, .events = POLLIN };
 		own[2] = (struct pollfd){ .fd = logsink_over_rate(c) ? -1 : c->log, .events = POLLIN };
 		if (c->log >= 0 && own[2].fd < 0 && (ms < 0 || ms > LOG_PAUSE_MS))
 			ms = LOG_PAUSE_MS;
+		for (size_t k = 0; k < SETS_MAX; k++)
+			for (size_t n = 0; n < IPC_HOLDERS; n++) {
+				const struct holder *h = &set_of(c, k)->holder[n];
+				bool there = set_of(c, k)->generation != 0;
+
+				*held++ = (struct pollfd){ .fd = there ? h->pidfd : -1, .events = POLLIN };
+				*held++ = (struct pollfd){ .fd = there ? h->channel : -1, .events = POLLIN };
+			}
 	}
 	t = (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	if (ppoll(p, POLL_COUNT, ms < 0 ? NULL : &t, NULL) < 0)
@@ -126,9 +148,21 @@ static void wait_and_hear(struct monitor *m, int64_t ms)
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		if (p[POLL_CHILDREN + POLL_PER_CHILD * i + 2].revents)
 			logsink_drain(&m->child[i], LOG_BATCH);
-	for (size_t i = 0; i < ROLE_COUNT; i++)
-		if (p[POLL_CHILDREN + POLL_PER_CHILD * i + 1].revents && m->child[i].channel >= 0)
-			answer_child(m, &m->child[i]);
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		const struct pollfd *own = &p[POLL_CHILDREN + POLL_PER_CHILD * i];
+		struct child *c = &m->child[i];
+
+		for (size_t k = 0; k < SETS_MAX * IPC_HOLDERS; k++) {
+			struct holders *h = set_of(c, k / IPC_HOLDERS);
+
+			if (own[POLL_OWN + 2 * k + 1].revents && h->generation && h->holder[k % IPC_HOLDERS].channel >= 0)
+				holders_hear(c, h, k % IPC_HOLDERS);
+		}
+		if (own[1].revents && c->channel >= 0)
+			answer_child(m, c);
+		if (!m->stop)
+			respawn_go(m, c);
+	}
 	if (p[POLL_SIGNALS].revents)
 		take_signals(m);
 }
@@ -143,13 +177,13 @@ static bool any_ending(const struct monitor *m)
 }
 
 /* Give the children that were told to end until then to do so. */
-static void wait_for_end(struct monitor *m, int64_t patience_ms, bool expected)
+static void wait_for_end(struct monitor *m, int64_t patience_ms)
 {
 	int64_t deadline = now_ms() + patience_ms;
 
 	for (;;) {
 		for (size_t i = 0; i < ROLE_COUNT; i++)
-			collect(m, &m->child[i], expected);
+			collect(m, &m->child[i]);
 
 		int64_t left = deadline - now_ms();
 
@@ -163,21 +197,25 @@ static void end_children(struct monitor *m)
 {
 	/* The transport first: for one that still serves, the end of the fsworker is an error to report. */
 	close_fd(&m->child[ROLE_TRANSPORT].channel);
-	wait_for_end(m, END_PATIENCE_MS, false);
+	wait_for_end(m, END_PATIENCE_MS);
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		close_fd(&m->child[i].channel);
-	wait_for_end(m, END_PATIENCE_MS, false);
+	wait_for_end(m, END_PATIENCE_MS);
+	m->killing = true;
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		if (m->child[i].state != CHILD_NONE) {
 			log_warn("the %s (pid %d) does not end: it is killed", m->child[i].role->name,
 				 (int)m->child[i].pid);
 			spawn_signal(&m->child[i], SIGKILL);
 		}
-	wait_for_end(m, END_PATIENCE_MS, true);
-	for (size_t i = 0; i < ROLE_COUNT; i++)
+	wait_for_end(m, END_PATIENCE_MS);
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		if (m->child[i].state != CHILD_NONE)
 			log_err("the %s (pid %d) cannot be killed: it waits for a device or a file server",
 				m->child[i].role->name, (int)m->child[i].pid);
+		for (size_t k = 0; k < SETS_MAX; k++)
+			holders_end(set_of(&m->child[i], k));
+	}
 }
 
 /**
@@ -188,9 +226,11 @@ static void end_children(struct monitor *m)
 void supervise_run(struct monitor *m)
 {
 	while (!m->stop) {
-		wait_and_hear(m, -1);
+		wait_and_hear(m, respawn_next_ms(m));
 		for (size_t i = 0; i < ROLE_COUNT; i++)
-			collect(m, &m->child[i], false);
+			collect(m, &m->child[i]);
+		if (!m->stop)
+			respawn_due(m);
 	}
 	end_children(m);
 }

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 
 static const struct sandbox_cap caps[] = {
 	{ CAP_DAC_OVERRIDE, "acts for users that the guest, not the host, has checked" },
@@ -74,6 +75,9 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("fsync", "FSYNC, FSYNCDIR"),
 	ALLOW("fdatasync", "FSYNC with datasync"),
 	ALLOW("syncfs", "SYNCFS"),
+
+	/* taking over from a process before it */
+	ALLOW_IF("shutdown", IS(1, SHUT_RDWR), "a link whose peer broke the protocol"),
 
 	/* locks */
 	ALLOW("flock", "SETLK with the flag of flock()"),

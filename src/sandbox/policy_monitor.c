@@ -48,6 +48,7 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("signalfd4", "signals as something to poll"),
 	ALLOW("socketpair", "channels, links and log sockets of new children"),
 	ALLOW_IF2("setsockopt", IS(1, SOL_SOCKET), IS(2, SO_SNDBUF), "room for the largest datagram in them"),
+	ALLOW_IF("shutdown", IS(1, SHUT_RDWR), "the links, when the fsworker cannot be started any more"),
 	ALLOW("memfd_create", "bulk area and inode table"),
 	ALLOW("ftruncate", "their size"),
 	ALLOW("fcntl", "their seals; descriptors of a child"),

@@ -104,6 +104,9 @@ struct sandbox_sigsys_record {
 	int32_t nr;
 };
 
+/* Called, when set, before a process dies of a call that its filter refused. In a signal handler. */
+extern void (*sandbox_on_refused)(void);
+
 /* sandbox_enter() - put the role's policy in force. Call it while single-threaded, with the privileges that the
  * monitor gives at exec. Threads that start later inherit all of it, but not the parent-death signal, which the
  * kernel also takes from a thread that changes its user or group id: the main thread must not do that.

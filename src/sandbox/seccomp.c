@@ -69,6 +69,8 @@ const char *__asan_default_options(void)
 }
 #endif
 
+void (*sandbox_on_refused)(void);
+
 static int report_fd; /* of the process's policy; set before the handler is installed */
 
 /* Runs between the refused call and the end of the process; async-signal-safe. */
@@ -79,6 +81,8 @@ static void refused_call(int sig, siginfo_t *info, void *context)
 
 	int nr = info->si_syscall;
 
+	if (sandbox_on_refused)
+		sandbox_on_refused();
 	if (report_fd == STDERR_FILENO) {
 		char text[] = "virtiofsd: system call number 0000000000 is not in the filter of the monitor\n";
 		char *digit = text + strlen("virtiofsd: system call number 0000000000");

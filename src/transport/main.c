@@ -46,7 +46,7 @@ static bool receive_config(struct start *s)
 	}
 	if (r == 1) {
 		memcpy(&s->config, m.body, sizeof(s->config));
-		if (s->config.nlinks < 2 || s->config.nlinks > IPC_LINKS_MAX || m.nfds != 2 + s->config.nlinks) {
+		if (s->config.nlinks < 2 || s->config.nlinks > IPC_LINKS_MAX || m.nfds != 3 + s->config.nlinks) {
 			why = "the links do not add up";
 			r = -EPROTO;
 		}
@@ -59,17 +59,27 @@ static bool receive_config(struct start *s)
 	s->socket = ipc_take_fd(&d, &m, 0);
 	s->bulk = ipc_take_fd(&d, &m, 1);
 	for (uint32_t i = 0; i < s->config.nlinks; i++)
-		s->links[i] = ipc_take_fd(&d, &m, 2 + i);
+		s->links[i] = ipc_take_fd(&d, &m, 3 + i);
 	ipc_dgram_end(&d);
 	return true;
 }
 
+/* READY, and the monitor's GO. */
 static bool say_ready(void)
 {
 	static struct ipc_batch b;
+	static struct ipc_dgram d;
+	const char *why;
+	struct ipc_msg m;
+	int r;
 
 	ipc_batch_reset(&b);
-	return ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL) && ipc_batch_send(ROLE_FD_MONITOR, &b) == 0;
+	if (!ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL) || ipc_batch_send(ROLE_FD_MONITOR, &b))
+		return false;
+	do
+		r = ipc_recv(ROLE_FD_MONITOR, &d, 0);
+	while (r == -EINTR);
+	return r == 1 && ipc_next(&d, IPC_DIR_M2R, &m, &why) == 1 && m.hdr->type == IPC_GO;
 }
 
 static struct vhost_dev *make_device(struct start *s)

@@ -34,6 +34,7 @@ static struct ipc_dgram dgram;
 static int peer, home;
 static char dir[64];
 static struct {
+	char common[IPC_COMMON_STATE];
 	char link[IPC_LINK_STATE];
 	struct inode_slot slots[SLOTS];
 	struct handle_row rows[HANDLES + 1];
@@ -102,8 +103,9 @@ static void set_up(void)
 	fuzz_link.fd = sv[1];
 	must(fsworker_init(&w, &cfg, &state, FD_LIMIT) == 0, "make the tables");
 	must(creds_thread_init(w.proc_fd) == 0, "set the ids (it must be run as root)");
-	out_init(&out, fuzz_link.fd, &w.handles, fuzz_link.journal);
+	out_init(&out, &fuzz_link, fuzz_link.journal);
 	journal_own = fuzz_link.journal;
+	journal_now = &fuzz_link.journal->step;
 }
 
 /* Every input meets the same numbers. */
@@ -113,7 +115,7 @@ static void renew_tables(void)
 
 	inode_table_fini(&w.inodes);
 	handle_table_fini(&w.handles);
-	memset(&state, 0, sizeof(state));
+	memset(state.link, 0, sizeof(state) - offsetof(__typeof__(state), link));
 	must(resolve_statx_fd(w.root_fd, 0, &st) == 0 && inode_table_init(&w.inodes, state.slots, SLOTS, FD_LIMIT, 1) == 0 &&
 		     inode_set_root(&w.inodes, w.root_fd, &st) == 0 && handle_table_init(&w.handles, state.rows, HANDLES, 1) == 0,
 	     "make the tables");
@@ -163,7 +165,7 @@ static void serve(const uint8_t *data, size_t size)
 	if (size >= sizeof(struct ipc_hdr))
 		((struct ipc_hdr *)dgram.buf)->dgram = dgram.len;
 	if (size)
-		(void)!link_serve(&fuzz_link, &out, &dgram, &why);
+		(void)!link_serve(&fuzz_link, &out, &dgram, JOURNAL_NOWHERE, &why);
 	drain();
 }
 

@@ -1,0 +1,184 @@
+/* respawn.c - one process of a role after the other.
+ *
+ * Role: monitor. A role of which a process has served once is started again whenever it ends. What its next process needs is all
+ * here already: the memory, the links, the namespace and the sockets are kept, the descriptors are with the holders. The monitor
+ * looks into none of it.
+ *
+ * A start that comes to nothing is tried again, later each time. The holders of a process that ended while it took over are kept
+ * beside those of the ones before it, since it may have moved some of the descriptors to its own table. They all end when one
+ * serves.
+ */
+#include "monitor/monitor.h"
+
+#include <sys/socket.h>
+#include <time.h>
+
+#define AT_ONCE 3u         /* failures after which there is no pause yet */
+#define PAUSE_FIRST_MS 10
+#define PAUSE_MAX_MS 2000
+#define GIVE_UP 12u        /* failures of the fsworker after which the guest gets errors */
+
+/**
+ * now_ms() - a clock that only goes forward.
+ */
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Plan the next start, or give up. */
+static void plan(struct monitor *m, struct child *c)
+{
+	int64_t pause = 0;
+
+	if (c->failures > AT_ONCE)
+		pause = MIN((int64_t)PAUSE_FIRST_MS << MIN(c->failures - AT_ONCE - 1, 16u), PAUSE_MAX_MS);
+	c->start_at_ms = now_ms() + pause;
+	if (c->role != &roles[ROLE_FSWORKER] || c->failures < GIVE_UP)
+		return;
+	/* The transport sees the end of its links, and answers all that it is asked from now on by EIO. */
+	c->start_at_ms = 0;
+	for (uint32_t i = 0; i < m->cfg->nlinks; i++)
+		shutdown(m->links[i][1], SHUT_RDWR);
+	log_err("the fsworker could not be started %u times: the guest gets I/O errors from now on", c->failures);
+}
+
+/* Keep the holders of a process that has ended for those after it. */
+static void keep_holders(struct child *c)
+{
+	struct holders *last = &c->before[IPC_FETCH_MAX - 1];
+
+	if (c->own.generation == 0)
+		return;
+	/* Before there are so many the pauses are long; what the oldest still has is lost. */
+	if (last->generation)
+		holders_end(last);
+	memmove(&c->before[1], &c->before[0], sizeof(c->before) - sizeof(c->before[0]));
+	c->before[0] = c->own;
+	c->own.generation = 0;
+}
+
+/**
+ * respawn_ended() - a process of a role has ended and was collected: another one takes its place.
+ * @cause: how it ended, in words.
+ */
+void respawn_ended(struct monitor *m, struct child *c, const char *cause)
+{
+	bool served = c->state == CHILD_SERVING;
+
+	if (!m->stop && !c->ever_served) {
+		log_err("the %s (pid %d) %s; the daemon ends", c->role->name, (int)c->pid, cause);
+		m->stop = true;
+		m->exit_status = EXIT_FAILURE;
+	} else if (!m->stop && !served) {
+		c->failures++;
+		log_err("the %s (pid %d) %s before it could serve", c->role->name, (int)c->pid, cause);
+	} else if (!m->stop) {
+		snprintf(c->cause, sizeof(c->cause), "%s", cause);
+		c->dead_pid = c->pid;
+		c->died_ms = now_ms();
+		log_debug("the %s (pid %d) %s", c->role->name, (int)c->pid, cause);
+	}
+	c->state = CHILD_NONE;
+	c->ready = false;
+	close_fd(&c->pidfd);
+	close_fd(&c->channel);
+	close_fd(&c->log);
+	keep_holders(c);
+	if (!m->stop)
+		plan(m, c);
+}
+
+static void say_waiting(const struct monitor *m)
+{
+	static const char line[] = "Waiting for vhost-user socket connection...\n";
+
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (!m->child[i].ever_served)
+			return;
+	/* On stderr even with --syslog: management software waits for this line there. */
+	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+}
+
+static int send_go(struct child *c)
+{
+	static struct ipc_batch b;
+
+	ipc_batch_reset(&b);
+	return ipc_batch_add(&b, IPC_GO, 0, 0, 0, NULL) ? ipc_batch_send(c->channel, &b) : -EMSGSIZE;
+}
+
+/* One entry for each death: who, why, and what became of the requests. */
+static void say_taken_over(const struct child *c)
+{
+	char op[48] = "";
+
+	if (c->said.op)
+		snprintf(op, sizeof(op), " (%s was under way)", ipc_type_name((uint16_t)c->said.op));
+	log_warn("the %s (pid %d) %s; pid %d took over after %lld ms: %u requests are served again%s, %u answers sent again%s",
+		 c->role->name, (int)c->dead_pid, c->cause, (int)c->pid, (long long)(now_ms() - c->died_ms), c->said.again, op,
+		 c->said.answers, c->said.lost ? "; some open files or nodeids were lost" : "");
+}
+
+/**
+ * respawn_go() - if a process is ready, and all of its role's processes are known, it may serve.
+ */
+void respawn_go(struct monitor *m, struct child *c)
+{
+	bool first = !c->ever_served;
+
+	if (!c->ready || c->state != CHILD_STARTING || (c->role->holds && (c->pidfd < 0 || !holders_complete(&c->own))))
+		return;
+	if (send_go(c) < 0)
+		return; /* it has ended: waitid() will say how */
+	c->state = CHILD_SERVING;
+	c->ever_served = true;
+	c->failures = 0;
+	for (size_t i = 0; i < IPC_FETCH_MAX; i++)
+		holders_end(&c->before[i]);
+	if (first) {
+		log_debug("the %s is ready", c->role->name);
+		say_waiting(m);
+	} else {
+		say_taken_over(c);
+	}
+}
+
+/**
+ * respawn_due() - start what is to be started now.
+ */
+void respawn_due(struct monitor *m)
+{
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		struct child *c = &m->child[i];
+		int r;
+
+		if (c->start_at_ms == 0 || now_ms() < c->start_at_ms)
+			continue;
+		c->start_at_ms = 0;
+		r = roles_start(m, c);
+		if (r < 0) {
+			c->failures++;
+			plan(m, c);
+		}
+	}
+}
+
+/**
+ * respawn_next_ms() - how long until something is to be started; -1 when nothing is.
+ */
+int64_t respawn_next_ms(const struct monitor *m)
+{
+	int64_t next = -1;
+
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		int64_t at = m->child[i].start_at_ms;
+
+		if (at && (next < 0 || at - now_ms() < next))
+			next = MAX(at - now_ms(), 0);
+	}
+	return next;
+}
