@@ -6,6 +6,7 @@
 #include "ipc/roles.h"
 #include "sandbox/sandbox.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,15 +24,15 @@ static long clone_sharing(uint64_t namespaces, int *pidfd)
 	return syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | CLONE_PIDFD | SIGCHLD | namespaces, NULL, pidfd, NULL, NULL);
 }
 
-/* The monitor gets the pidfd of a process that was made; its number is free again afterwards. */
+/* The monitor is told of a process, and gets its pidfd, whose number is free again afterwards. */
 static void tell(int channel, uint32_t kind, int number, int pidfd, long pid)
 {
 	struct ipc_held *m;
 
 	ipc_batch_reset(&out);
 	m = ipc_batch_add(&out, IPC_HELD, 0, 0, 0, NULL);
-	if (!m || !ipc_batch_fd(&out, pidfd, true)) {
-		close(pidfd);
+	if (!m || (pidfd >= 0 && !ipc_batch_fd(&out, pidfd, true))) {
+		close_fd(&pidfd);
 		return;
 	}
 	m->kind = kind;
@@ -74,7 +75,6 @@ static bool give(int to, const struct ipc_msg *m)
 {
 	const int32_t *number = (const int32_t *)(const void *)m->tail;
 	uint32_t n = m->tail_len / sizeof(*number);
-	struct pollfd p;
 	struct ipc_have *rep;
 	char *status;
 
@@ -86,10 +86,7 @@ static bool give(int to, const struct ipc_msg *m)
 		return false;
 	rep->count = n;
 	for (uint32_t i = 0; i < n; i++) {
-		/* What is not open is POLLNVAL, at once. */
-		p = (struct pollfd){ .fd = number[i] };
-		status[i] = number[i] > ROLE_FD_LOG && ppoll(&p, 1, &(struct timespec){ 0 }, NULL) >= 0 &&
-			    !(p.revents & POLLNVAL) && ipc_batch_fd(&out, number[i], false);
+		status[i] = number[i] > ROLE_FD_LOG && fcntl(number[i], F_GETFD) >= 0 && ipc_batch_fd(&out, number[i], false);
 	}
 	return ipc_batch_send(to, &out) == 0;
 }
@@ -135,6 +132,8 @@ static bool hear(int fd, enum ipc_dir dir, int channel, int *show)
 static _Noreturn void hold_run(int channel)
 {
 	int show = -1;
+
+	tell(channel, HELD_READY, channel, -1, 0);
 
 	for (;;) {
 		struct pollfd p[2] = { { .fd = channel, .events = POLLIN }, { .fd = show, .events = POLLIN } };

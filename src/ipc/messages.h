@@ -616,9 +616,13 @@ struct ipc_gone {
 
 /* holders ------------------------------------------------------------------------------------------ */
 
-enum held_kind { HELD_WORKER, HELD_HOLDER };
+enum held_kind {
+	HELD_WORKER, /* a process was made that shares the sender's descriptor table; descriptor: its pidfd */
+	HELD_HOLDER, /* likewise */
+	HELD_READY,  /* the sender is in its sandbox */
+};
 
-/* A process was made that shares the sender's descriptor table. Descriptor: its pidfd. */
+/* Of those who share a descriptor table. */
 struct ipc_held {
 	uint32_t kind;   /* enum held_kind */
 	int32_t channel; /* the number, in that table, of a holder's channel to the monitor: of the new one, or the sender's */

@@ -112,7 +112,7 @@ void holders_end(struct holders *h)
 bool holders_complete(const struct holders *h)
 {
 	for (size_t i = 0; i < IPC_HOLDERS; i++)
-		if (h->holder[i].pidfd < 0 || h->holder[i].far < 0)
+		if (h->holder[i].pidfd < 0 || h->holder[i].far < 0 || !h->holder[i].ready)
 			return false;
 	return h->generation != 0;
 }
@@ -211,6 +211,12 @@ static const char *held(struct child *c, struct holders *h, size_t i, struct ipc
 {
 	const struct ipc_held *q = msg->body;
 
+	if (q->kind == HELD_READY) {
+		h->holder[i].ready = true;
+		return NULL;
+	}
+	if (msg->nfds == 0)
+		return "a process without its pidfd";
 	if (q->kind == HELD_WORKER) {
 		if (h != &c->own || c->state != CHILD_STARTING || c->pidfd >= 0)
 			return "a second worker";

@@ -34,6 +34,7 @@ struct holder {
 	int channel; /* -1: none */
 	int far;     /* number of the channel's other end in the holders' own table; -1: not told yet */
 	pid_t pid;   /* for messages only */
+	bool ready;  /* in its sandbox */
 };
 
 /* The holders of one process. */

@@ -5,13 +5,15 @@
  */
 #include "sandbox/sandbox_internal.h"
 
+#include <fcntl.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
 static const struct sandbox_syscall calls[] = {
-	ALLOW("ppoll", "waits for the monitor; is a descriptor open?"),
+	ALLOW("ppoll", "waits for the monitor"),
+	ALLOW_IF("fcntl", IS(1, F_GETFD), "is a descriptor open?"),
 	ALLOW("recvmsg", "what the monitor and the next fsworker ask for"),
 	ALLOW("sendmsg", "the descriptors"),
 	ALLOW_IF("sendto", IS_NULL(4), "log records, to the peer of the socket and no other address"),

@@ -174,7 +174,7 @@ const char *tu_error(long long r)
 	static char text[64];
 	const char *name = r < 0 && r > -4096 ? strerrorname_np((int)-r) : NULL;
 
-	if (current && (r == FS_BROKEN || r == -ECONNRESET || r == -EPIPE || r == -ECHILD))
+	if (current && (getenv("TU_LOG") || r == FS_BROKEN || r == -ECONNRESET || r == -EPIPE || r == -ECHILD))
 		print_log(current);
 	if (name)
 		return name;

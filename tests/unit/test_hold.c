@@ -43,15 +43,15 @@ static _Noreturn void work(int to)
 	    fcntl(numbers[0], F_OFD_SETLK, &lock) < 0 || getpid() != 1)
 		_exit(3);
 	for (int i = 0; i < MANY; i++)
-		numbers[1 + i] = memfd_create("many", MFD_CLOEXEC);
+		numbers[1 + i] = i % 2 ? memfd_create("many", MFD_CLOEXEC) : open("/", O_PATH | O_CLOEXEC);
 	if (write(to, numbers, sizeof(numbers)) != (ssize_t)sizeof(numbers))
 		_exit(4);
 	for (;;)
 		pause();
 }
 
-/* Hear of one process; return its pidfd. */
-static int held(int channel, uint32_t *kind, int *number)
+/* Hear of one process; return its pidfd, -1 for READY. */
+static int held_or_ready(int channel, uint32_t *kind, int *number)
 {
 	const struct ipc_held *h;
 	const char *why = "";
@@ -64,8 +64,18 @@ static int held(int channel, uint32_t *kind, int *number)
 	h = m.body;
 	*kind = h->kind;
 	*number = h->channel;
-	pidfd = ipc_take_fd(&d, &m, 0);
+	pidfd = m.nfds ? ipc_take_fd(&d, &m, 0) : -1;
 	ipc_dgram_end(&d);
+	return pidfd;
+}
+
+static int held(int channel, uint32_t *kind, int *number)
+{
+	int pidfd;
+
+	do
+		pidfd = held_or_ready(channel, kind, number);
+	while (*kind == HELD_READY);
 	return pidfd;
 }
 
