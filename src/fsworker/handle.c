@@ -1,6 +1,7 @@
 /* handle.c - see handle.h. */
 #include "fsworker/handle.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "fsworker/inode.h"
 #include "fsworker/journal.h"
@@ -123,10 +124,12 @@ uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t
 	h->nodeid = nodeid;
 	h->dev = dev;
 	journal_opening(index);
+	CRASHPOINT("opening");
 	t->rows[index] = (struct handle_row){
 		.generation = (uint32_t)(fh >> 32), .held = ipc_held(t->generation, fd), .flags = flags, .nodeid = nodeid, .dev = dev,
 	};
 	__atomic_store_n(&t->rows[index].state, h->dir ? HANDLE_OPEN_DIR : HANDLE_OPEN, __ATOMIC_RELEASE);
+	CRASHPOINT("opened");
 	slots_publish(&t->ids, index, refs);
 	return fh;
 }
@@ -135,6 +138,7 @@ uint64_t handle_publish(struct handle_table *t, uint32_t index, int fd, uint32_t
 static void row_clear(struct handle_row *row)
 {
 	__atomic_store_n(&row->state, HANDLE_FREE, __ATOMIC_RELEASE);
+	CRASHPOINT("closing");
 	row->generation += row->generation != UINT32_MAX;
 }
 
@@ -216,8 +220,10 @@ int handle_restore(struct handle_table *t, fetch_fn *fetch, void *arg, uint32_t 
 		if (n)
 			r = fetch(arg, held, fds, n);
 		for (uint32_t k = 0; r == 0 && k < n; k++) {
-			if (adopt(t, index[k], fds[k]))
+			if (adopt(t, index[k], fds[k])) {
+				CRASHPOINT("handle-adopted");
 				continue;
+			}
 			close_fd(&fds[k]);
 			abandon(t, index[k]);
 			++*lost;

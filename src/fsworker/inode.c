@@ -6,6 +6,7 @@
  */
 #include "fsworker/inode.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "fsworker/journal.h"
 #include "fsworker/resolve.h"
@@ -183,6 +184,7 @@ static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struc
 	s->btime_nsec = born ? st->stx_btime.tv_nsec : 0;
 	s->handle_len = 0;
 	s->held = ipc_held(t->generation, fd);
+	CRASHPOINT("filling");
 	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
 	t->fds[index] = fd;
 }
@@ -193,8 +195,11 @@ static void count_lookup(struct inode_table *t, uint32_t index)
 	struct inode_slot *s = &t->slots[index];
 
 	journal_counting(index, s->nlookup);
+	CRASHPOINT("counting");
 	s->nlookup = saturating_add(s->nlookup, 1);
+	CRASHPOINT("counting-done");
 	journal_counted();
+	CRASHPOINT("counted");
 }
 
 /*
@@ -254,10 +259,12 @@ void inode_undo(struct inode_table *t, struct journal *j)
 			journal_order();
 			j->undoing = i + 1;
 			journal_order();
+			CRASHPOINT("undoing");
 		}
 		if (s && s->state == INODE_LIVE)
 			s->nlookup = j->undo_to;
 		journal_order();
+		CRASHPOINT("undone");
 		j->counting = i;
 		j->counted = i;
 		journal_order();
@@ -351,8 +358,10 @@ int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *l
 		if (n)
 			r = fetch(arg, held, fds, n);
 		for (uint32_t k = 0; r == 0 && k < n; k++) {
-			if (fds[k] >= 0 && adopt(t, index[k], fds[k]))
+			if (fds[k] >= 0 && adopt(t, index[k], fds[k])) {
+				CRASHPOINT("adopted");
 				continue;
+			}
 			close_fd(&fds[k]);
 			abandon(t, index[k]);
 			++*lost;
@@ -387,6 +396,7 @@ static void slot_clear(struct inode_table *t, uint32_t index)
 	int fd = t->fds[index];
 
 	__atomic_store_n(&s->state, INODE_FREE, __ATOMIC_RELEASE);
+	CRASHPOINT("clearing");
 	s->generation++;
 	t->fds[index] = -1;
 	slots_free(&t->ids, index);
@@ -506,6 +516,7 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 		if (i) {
 			journal_counting(i, 0);
 			slot_fill(t, i, take_fd(fd), st, 1);
+			CRASHPOINT("filled");
 			journal_counted();
 			chain_insert(t, sh, hash, i);
 			slots_publish(&t->ids, i, 0);
@@ -562,7 +573,9 @@ static void forget_used(struct inode_table *t, uint32_t index, uint64_t nlookup)
 	/* A count that has reached its maximum is no longer known, and stays there until the session ends. */
 	if (s->nlookup != UINT64_MAX || nlookup == UINT64_MAX) {
 		journal_forgetting(index, s->nlookup - MIN(s->nlookup, nlookup));
+		CRASHPOINT("forgetting");
 		s->nlookup -= MIN(s->nlookup, nlookup);
+		CRASHPOINT("forgotten");
 	}
 	if (s->nlookup == 0 && slots_revoke(&t->ids, index))
 		chain_remove(t, sh, hash, index);

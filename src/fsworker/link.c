@@ -11,6 +11,7 @@
 #include "fsworker/fsworker.h"
 #include "fsworker/lock_wait.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "ipc/roles.h"
 
@@ -132,9 +133,12 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, uint32_t agai
 			serve_again(l, &q);
 		} else {
 			journal_begin(j, at);
+			CRASHPOINT("begun");
 			answer_request(&q);
 		}
+		CRASHPOINT("answered");
 		journal_commit(j, d->pos);
+		CRASHPOINT("committed");
 		if (d->pos == d->len || o->batch->count == 0) {
 			first_answer = 0;
 		} else if (first_answer == 0) {
@@ -146,6 +150,7 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, uint32_t agai
 	}
 	out_flush(o);
 	ipc_dgram_end(d);
+	CRASHPOINT("ended");
 	journal_end(j);
 	return r;
 }
@@ -156,6 +161,7 @@ static bool is_repeated(struct journal *j, const struct ipc_dgram *d)
 	if (d->seq && d->seq == j->last_seq)
 		return true;
 	j->last_seq = d->seq;
+	CRASHPOINT("numbered");
 	journal_order();
 	return false;
 }
@@ -254,6 +260,7 @@ static void *link_thread(void *arg)
 		journal_end(l->journal);
 	while (r == -EINTR) {
 		r = ipc_recv(l->fd, d, 0);
+		CRASHPOINT("received");
 		if (r == 1 && unlikely(is_repeated(l->journal, d))) {
 			ipc_dgram_end(d);
 			r = -EINTR;

@@ -7,6 +7,7 @@
  */
 #include "fsworker/lock_wait.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 
 #include <signal.h>
@@ -155,6 +156,7 @@ static void *wait_thread(void *arg)
 	struct lock_wait *w = arg;
 	int r = w->state == LOCK_WAIT_GO_ON ? wait_until(w) : try_once(w);
 
+	CRASHPOINT("wait-ended");
 	if (leave(w) == LOCK_WAIT_DROP && r == 0) {
 		unlock(w);
 		r = -EINTR;
@@ -165,7 +167,9 @@ static void *wait_thread(void *arg)
 	handle_put(&w->handle);
 	w->row->error = -r;
 	row_state(w->row, ROW_ANSWERED);
+	CRASHPOINT("wait-kept");
 	link_answer_late(w->link, IPC_SETLK, w->tag, -r, false);
+	CRASHPOINT("wait-sent");
 	row_state(w->row, ROW_FREE);
 	link_put(w->link);
 	free(w);
@@ -228,6 +232,7 @@ static struct wait_row *take_row(const struct lock_wait *w)
 		.type = (uint32_t)w->range.l_type,
 	};
 	row_state(&rows[i], ROW_ASKED);
+	CRASHPOINT("wait-begun");
 	return &rows[i];
 }
 

@@ -7,6 +7,7 @@
 #include "fsworker/lock_wait.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "ipc/roles.h"
 
@@ -109,6 +110,7 @@ int fsworker_restore(struct fsworker *w, fetch_fn *fetch, void *arg, struct ipc_
 	for (uint32_t i = 0; i < STATE_JOBS; i++)
 		if (w->state->jobs[i].state == ROW_ASKED)
 			handle_undo(&w->handles, &w->state->jobs[i].step.handle);
+	CRASHPOINT("restoring");
 	r = inode_restore(&w->inodes, fetch, arg, &said->lost);
 	if (r == 0)
 		r = handle_restore(&w->handles, fetch, arg, &said->lost);
@@ -116,6 +118,7 @@ int fsworker_restore(struct fsworker *w, fetch_fn *fetch, void *arg, struct ipc_
 		r = locks_restore(w->locks, fetch, arg, &said->lost);
 	if (r == 0)
 		said->again += pool_restore(w->pool);
+	CRASHPOINT("restored");
 	return r;
 }
 

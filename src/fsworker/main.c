@@ -5,6 +5,7 @@
  */
 #include "fsworker/fsworker.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "hold/hold.h"
 #include "ipc/roles.h"
@@ -14,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -151,6 +153,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "virtiofsd-fsworker is started by virtiofsd(8), not by hand\n");
 		return ROLE_EXIT_FAIL;
 	}
+	prctl(PR_SET_NAME, argv[0]); /* it was executed by descriptor, which has no name */
 	log_to_fd(ROLE_FD_LOG);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an errno for the guest */
@@ -186,5 +189,6 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < heir.n; i++)
 		close(heir.fd[i]);
 	wait_for_go(jail.mntns_fd, &said);
+	CRASHPOINT("go");
 	_exit(loop_run(&w, ROLE_FD_MONITOR));
 }

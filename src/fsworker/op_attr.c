@@ -3,6 +3,8 @@
 #include "fsworker/fsworker.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #include <sys/syscall.h>
 
 #ifndef SYS_fchmodat2
@@ -149,6 +151,7 @@ int answer_setattr(struct req *r)
 		if (err == 0)
 			err = change_mode(&u, r->w->proc_fd, q->mode & 07777);
 	}
+	CRASHPOINT("attributes");
 	if (err == 0 && q->valid & (IPC_SET_ATIME | IPC_SET_MTIME))
 		err = change_times(q, &u);
 	if (err == 0)

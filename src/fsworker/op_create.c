@@ -7,6 +7,8 @@
 #include "fsworker/fsworker.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -41,7 +43,10 @@ static int finish(struct req *r, const struct inode_use *parent, const struct na
 {
 	struct ipc_entry entry;
 	struct ipc_entry *rep;
-	int err = entry_of_name(r->w, parent, name, false, &entry);
+	int err;
+
+	CRASHPOINT("made");
+	err = entry_of_name(r->w, parent, name, false, &entry);
 
 	if (err < 0)
 		return err;
@@ -179,6 +184,7 @@ static int create_or_open(struct req *r, const struct ipc_create_req *q, const s
 
 		c->fd = resolve_create(parent->fd, name, c->flags & ~(uint32_t)O_TRUNC, q->mode);
 		if (c->fd >= 0) {
+			CRASHPOINT("created");
 			c->path_fd = resolve_pin(r->w->proc_fd, c->fd);
 			return c->path_fd < 0 ? c->path_fd : 0;
 		}

@@ -10,6 +10,8 @@
 #include "fsworker/lock_wait.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #include <limits.h>
 #include <linux/magic.h>
 #include <sys/file.h>
@@ -221,6 +223,7 @@ int answer_write(struct req *r)
 	iov.iov_len -= done;
 	if (iov.iov_len || done == 0)
 		n = pwritev2(h.h->fd, &iov, 1, (off_t)q->offset, q->flags & IPC_WRITE_APPEND ? RWF_APPEND : 0);
+	CRASHPOINT("written");
 	if (n < 0 && done == 0)
 		return -errno;
 	rep = reply_add(r, 0, NULL);
@@ -307,6 +310,7 @@ int answer_release(struct req *r)
 		err = -EBADF;
 	if (err < 0 && !r->redo)
 		return err;
+	CRASHPOINT("released");
 	if (h.t)
 		lock_wait_cancel_handle(&r->w->handles, h.index);
 	/* The transport may still have the same open file description, so closing would not be enough. */

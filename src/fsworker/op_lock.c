@@ -10,6 +10,7 @@
 #include "fsworker/lock_wait.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 
 #include <sys/file.h>
@@ -95,6 +96,7 @@ static void unlist(struct lock_table *t, struct lock_owner *o)
 	*at = o->next;
 	/* Not only when it is closed: who asks for a lock from now on makes another owner, which this one would refuse. */
 	unlock_all(o);
+	CRASHPOINT("owner-unlocked");
 	o->listed = false;
 	row_state(o->row, ROW_FREE);
 	o->row = NULL;
@@ -134,6 +136,7 @@ static void note(struct lock_table *t, struct lock_owner *o)
 	journal_order();
 	row->reads = o->reads;
 	row_state(row, ROW_ASKED);
+	CRASHPOINT("owner-noted");
 }
 
 static void list(struct lock_table *t, struct lock_owner *o)

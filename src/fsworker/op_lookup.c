@@ -2,6 +2,8 @@
 #include "fsworker/fsworker.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #include <sys/stat.h>
 
 /*
@@ -159,6 +161,7 @@ int answer_forget(struct req *r)
 	/* Begun by a process before this one: from where that ended. */
 	for (uint64_t i = r->redo ? r->link->journal->forgot : 0; i < q->count; i++) {
 		inode_forget(&r->w->inodes, one[i].nodeid, one[i].nlookup);
+		CRASHPOINT("forget-one");
 		journal_forgot();
 	}
 	return 0;

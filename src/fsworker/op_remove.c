@@ -3,6 +3,8 @@
 #include "fsworker/fsworker.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #include <stdio.h>
 #include <sys/syscall.h>
 
@@ -14,6 +16,7 @@ static int remove_name(struct req *r, uint64_t nodeid, int flags)
 
 	if (err == 0 && unlinkat(parent.fd, name.s, flags) < 0)
 		err = -errno;
+	CRASHPOINT("removed");
 	/* The guest's kernel only removes what it has just seen: the process before this one did it. */
 	if (unlikely(err == -ENOENT) && r->redo)
 		err = 0;
@@ -92,6 +95,7 @@ int answer_rename(struct req *r)
 	/* Not libc's: it turns one without flags into another system call. */
 	if (err == 0 && syscall(SYS_renameat2, from.fd, old_name.s, to.fd, new_name.s, q->flags) < 0)
 		err = -errno;
+	CRASHPOINT("renamed");
 	return err < 0 ? err : reply_empty(r);
 }
 
@@ -121,6 +125,7 @@ int answer_link(struct req *r)
 	if (linkat(r->w->proc_fd, n.s, parent.fd, name.s, AT_SYMLINK_FOLLOW) < 0 &&
 	    !(errno == EEXIST && r->redo && redo_same(parent.fd, &name, u.fd)))
 		return -errno;
+	CRASHPOINT("linked");
 	err = resolve_statx_fd(u.fd, 0, &st);
 	if (err < 0)
 		return err;

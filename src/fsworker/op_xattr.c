@@ -8,6 +8,8 @@
 #include "fsworker/fsworker.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -61,6 +63,7 @@ int answer_setxattr(struct req *r)
 		err = creds_fsetid(!q->acl_kill_sgid);
 	if (err == 0 && setxattr(path.s, name.s, r->tail + q->name_len, r->tail_len - q->name_len, (int)q->flags) < 0)
 		err = -errno;
+	CRASHPOINT("attribute-set");
 	if (unlikely(err == -EEXIST) && r->redo &&
 	    has_value(r, path.s, name.s, r->tail + q->name_len, r->tail_len - q->name_len))
 		err = 0;
@@ -127,6 +130,7 @@ int answer_removexattr(struct req *r)
 		err = xattr_name_check(&name, r->tail, r->tail_len);
 	if (err == 0 && removexattr(path.s, name.s) < 0)
 		err = -errno;
+	CRASHPOINT("attribute-removed");
 	if (unlikely(err == -ENODATA) && r->redo)
 		err = 0;
 	return err < 0 ? err : reply_empty(r);

@@ -1,6 +1,7 @@
 /* out.c - answers: gathered in a batch, sent as one datagram, and what may only happen after that. */
 #include "fsworker/fsworker.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "ipc/roles.h"
 
@@ -75,6 +76,8 @@ void out_flush(struct out *o)
 {
 	int r = 0;
 
+	if (o->batch->used)
+		CRASHPOINT("sending");
 	if (o->broken)
 		ipc_batch_reset(o->batch);
 	else if (o->batch->used)
@@ -86,8 +89,10 @@ void out_flush(struct out *o)
 		log_err("cannot send answers to the transport: %d", -r);
 		_exit(ROLE_EXIT_FAIL);
 	}
+	CRASHPOINT("sent");
 	if (o->journal)
 		journal_sent(o->journal);
+	CRASHPOINT("sent-noted");
 	for (uint32_t i = 0; i < o->nheld; i++)
 		handle_put_index(o->handles, o->held[i]);
 	o->nheld = 0;

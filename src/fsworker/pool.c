@@ -9,6 +9,7 @@
 #include "fsworker/creds.h"
 #include "fsworker/fsworker.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "ipc/roles.h"
 
@@ -105,10 +106,14 @@ static void job_run(struct pool *p, const struct job *j, struct out *o)
 		journal_step_begin(&row->step);
 	journal_order();
 	row->begun = 1;
+	CRASHPOINT("job-begun");
 	journal_order();
 	answer_request(&r);
+	CRASHPOINT("job-done");
 	keep_answer(row, o->batch);
+	CRASHPOINT("job-kept");
 	out_flush(o);
+	CRASHPOINT("job-sent");
 	journal_now = &journal_nobodys;
 	row_state(row, ROW_FREE);
 	link_put(j->link);
@@ -292,6 +297,7 @@ bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len)
 		row->answer_len = 0;
 		memcpy(row->body, r->body, body_len);
 		row_state(row, ROW_ASKED);
+		CRASHPOINT("job-given");
 		link_get(r->link);
 		enqueue(p, j);
 	}

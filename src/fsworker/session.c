@@ -8,6 +8,8 @@
  */
 #include "fsworker/fsworker.h"
 
+#include "common/crashpoint.h"
+
 /* session_op_begin() - An operation of this link starts */
 void session_op_begin(struct link *l)
 {
@@ -56,8 +58,10 @@ void session_wipe(struct fsworker *w)
 	}
 	atomic_fetch_add(&w->session, 1);
 	w->state->session = atomic_load(&w->session);
+	CRASHPOINT("wiping");
 	locks_end_session(w->locks);
 	handle_revoke_all(&w->handles);
+	CRASHPOINT("wiping-handles");
 	inode_forget_all(&w->inodes);
 	atomic_store(&w->session_flags, 0);
 	w->state->session_flags = 0;

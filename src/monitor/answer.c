@@ -27,7 +27,7 @@ static const char *answer_gone(struct monitor *m, struct child *c, struct ipc_dg
 {
 	(void)d;
 	(void)msg;
-	if (c->state != CHILD_SERVING)
+	if (c->state == CHILD_STARTING)
 		return "GONE before READY";
 	log_info("the VMM has closed the connection: the daemon ends");
 	m->stop = true;

@@ -6,12 +6,13 @@
  */
 #include "monitor/monitor.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #define REAP_MAX 32u
 
-/* Holders that were told to end and are still to be collected. */
+/* Holders that were told to end and are still to be collected: killed if they do not by the end of the daemon. */
 static int reap[REAP_MAX];
 static uint32_t nreap;
 
@@ -48,11 +49,30 @@ void holders_reap(void)
 	}
 }
 
+/**
+ * holders_wait() - collect all who were told to end: what they keep, and the locks on it, are gone then.
+ * @ms: at most so long.
+ *
+ * Return: how many are left.
+ */
+uint32_t holders_wait(int64_t ms)
+{
+	int64_t deadline = now_ms() + ms;
+
+	for (holders_reap(); nreap && now_ms() < deadline; holders_reap()) {
+		struct pollfd p = { .fd = reap[0], .events = POLLIN };
+		struct timespec t = { .tv_nsec = 100000000 };
+
+		ppoll(&p, 1, &t, NULL);
+	}
+	return nreap;
+}
+
 static void reap_later(int pidfd)
 {
 	holders_reap();
 	if (nreap == REAP_MAX) {
-		/* They have nothing to do before they end, so one that is killed is gone at once. */
+		/* They have nothing to do before they end, and this one was killed. */
 		(void)!ended(pidfd, 0);
 		close(pidfd);
 		return;
@@ -124,6 +144,14 @@ static const struct holder *any(const struct holders *h, const struct holder *bu
 		if (&h->holder[i] != but && h->holder[i].pidfd >= 0 && h->holder[i].channel >= 0)
 			return &h->holder[i];
 	return NULL;
+}
+
+/**
+ * holders_alive() - is there one who can be asked?
+ */
+bool holders_alive(const struct holders *h)
+{
+	return any(h, NULL) != NULL;
 }
 
 /* Send a message with one descriptor, which is taken over. */

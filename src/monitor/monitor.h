@@ -26,6 +26,7 @@ enum child_state {
 	CHILD_NONE,     /* not started, or ended and collected */
 	CHILD_STARTING, /* configured; READY may come once, nothing else */
 	CHILD_SERVING,  /* READY came, GO was sent */
+	CHILD_ENDING,   /* as SERVING, and killed to be replaced */
 };
 
 /* One of those who keep the descriptors of a process that has ended, or may (hold/hold.h). */
@@ -56,6 +57,8 @@ struct child {
 
 	/* Its line of processes. */
 	bool ever_served;
+	int exe_fd;                             /* its executable: what served, serves again */
+	int next_exe_fd;                        /* the one to be tried in its place (SIGHUP), or -1 */
 	uint32_t generation;
 	struct holders own;                     /* of this process */
 	struct holders before[IPC_FETCH_MAX];   /* of those whose descriptors it takes over; newest first */
@@ -81,6 +84,7 @@ struct monitor {
 	uint32_t max_open_files;
 	uint64_t nofile_lowered; /* the descriptor limit, where fs.file-max keeps it below the hard limit; else 0 */
 	struct child child[ROLE_COUNT];
+	bool upgrade;     /* SIGHUP: children that are still to be replaced by what is on disk now */
 	bool stop;        /* end the daemon */
 	bool killing;     /* and kill what does not end by itself */
 	int exit_status;
@@ -92,27 +96,37 @@ struct role {
 	const char *argv0;
 	uint64_t namespaces; /* CLONE_NEW*, made as the child is */
 	const char *(*path)(const struct config *cfg);
-	bool holds;   /* its descriptors outlive it */
+	bool respawns; /* one that dies is replaced; else its end is the daemon's */
+	bool holds;    /* its descriptors outlive it */
 	int link_end; /* which end of each link is its */
 	int (*configure)(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir); /* begins its CONFIG message */
 };
 extern const struct role roles[ROLE_COUNT];
-int roles_check(const struct config *cfg) NODISCARD;
+int roles_check(struct monitor *m) NODISCARD;
 int roles_links(struct monitor *m) NODISCARD;
 int roles_start(struct monitor *m, struct child *c) NODISCARD;
 
 /* holders.c */
 int holders_new(struct holders *h, uint32_t generation, int (*far)[IPC_HOLDERS]) NODISCARD;
 void holders_end(struct holders *h);
+bool holders_alive(const struct holders *h) NODISCARD;
 bool holders_complete(const struct holders *h) NODISCARD;
 void holders_hear(struct child *c, struct holders *h, size_t i);
 void holders_collect(struct monitor *m, struct child *c, struct holders *h);
 int holders_show(const struct holders *h, int *fd) NODISCARD;
 void holders_reap(void);
+uint32_t holders_wait(int64_t ms);
+
+/* upgrade.c */
+int upgrade_open(const struct role *role, const struct config *cfg, bool in_sandbox) NODISCARD;
+void upgrade_begin(struct monitor *m);
+void upgrade_step(struct monitor *m);
+bool upgrade_failed(struct child *c) NODISCARD;
+void upgrade_done(struct child *c);
 
 /* respawn.c */
 int64_t now_ms(void);
-void respawn_ended(struct monitor *m, struct child *c, const char *cause);
+void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool killed);
 void respawn_go(struct monitor *m, struct child *c);
 void respawn_due(struct monitor *m);
 int64_t respawn_next_ms(const struct monitor *m);

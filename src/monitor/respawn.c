@@ -47,12 +47,18 @@ static void plan(struct monitor *m, struct child *c)
 }
 
 /* Keep the holders of a process that has ended for those after it. */
-static void keep_holders(struct child *c)
+static void keep_holders(struct child *c, bool served)
 {
 	struct holders *last = &c->before[IPC_FETCH_MAX - 1];
 
 	if (c->own.generation == 0)
 		return;
+	if (!holders_alive(&c->own)) {
+		if (served)
+			log_err("nobody has kept the descriptors of the %s", c->role->name);
+		holders_end(&c->own);
+		return;
+	}
 	/* Before there are so many the pauses are long; what the oldest still has is lost. */
 	if (last->generation)
 		holders_end(last);
@@ -64,18 +70,21 @@ static void keep_holders(struct child *c)
 /**
  * respawn_ended() - a process of a role has ended and was collected: another one takes its place.
  * @cause: how it ended, in words.
+ * @killed: by a signal that is none of its own making.
  */
-void respawn_ended(struct monitor *m, struct child *c, const char *cause)
+void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool killed)
 {
-	bool served = c->state == CHILD_SERVING;
+	bool served = c->state == CHILD_SERVING || c->state == CHILD_ENDING;
 
-	if (!m->stop && !c->ever_served) {
+	/* One that has never served and was killed by somebody is tried again; all else is a mistake that would come again. */
+	if (!m->stop && (!c->role->respawns || (!c->ever_served && (!killed || c->failures >= AT_ONCE)))) {
 		log_err("the %s (pid %d) %s; the daemon ends", c->role->name, (int)c->pid, cause);
 		m->stop = true;
 		m->exit_status = EXIT_FAILURE;
 	} else if (!m->stop && !served) {
-		c->failures++;
 		log_err("the %s (pid %d) %s before it could serve", c->role->name, (int)c->pid, cause);
+		/* One that somebody has killed says nothing against its executable. */
+		c->failures = !killed && upgrade_failed(c) ? 0 : c->failures + 1;
 	} else if (!m->stop) {
 		snprintf(c->cause, sizeof(c->cause), "%s", cause);
 		c->dead_pid = c->pid;
@@ -87,7 +96,7 @@ void respawn_ended(struct monitor *m, struct child *c, const char *cause)
 	close_fd(&c->pidfd);
 	close_fd(&c->channel);
 	close_fd(&c->log);
-	keep_holders(c);
+	keep_holders(c, served);
 	if (!m->stop)
 		plan(m, c);
 }
@@ -137,6 +146,7 @@ void respawn_go(struct monitor *m, struct child *c)
 	c->state = CHILD_SERVING;
 	c->ever_served = true;
 	c->failures = 0;
+	upgrade_done(c);
 	for (size_t i = 0; i < IPC_FETCH_MAX; i++)
 		holders_end(&c->before[i]);
 	if (first) {

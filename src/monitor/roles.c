@@ -81,24 +81,31 @@ const struct role roles[ROLE_COUNT] = {
 		.namespaces = OWN_NAMESPACES & ~(uint64_t)CLONE_NEWPID, /* the worker makes that: see hold.c */
 		.path = fsworker_path,
 		.holds = true,
+		.respawns = true,
 		.link_end = 1,
 		.configure = configure_fsworker,
 	},
 };
 
 /**
- * roles_check() - can every executable be executed?
+ * roles_check() - open every executable that is to be executed.
  *
  * Return: 0, or an exit status when the reason was logged.
  */
-int roles_check(const struct config *cfg)
+int roles_check(struct monitor *m)
 {
-	for (size_t i = 0; i < ROLE_COUNT; i++)
-		if (access(roles[i].path(cfg), X_OK) < 0) {
+	const struct config *cfg = m->cfg;
+
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		int fd = upgrade_open(&roles[i], cfg, false);
+
+		if (fd < 0) {
 			log_err("cannot execute '%s': %s: install it, or give --%s-path=PATH", roles[i].path(cfg),
-				strerror(errno), roles[i].name);
+				strerror(-fd), roles[i].name);
 			return EXIT_FAILURE;
 		}
+		m->child[i].exe_fd = fd;
+	}
 	return 0;
 }
 

@@ -169,7 +169,7 @@ int setup_all(struct monitor *m, const struct config *cfg)
 	*m = (struct monitor){ .cfg = cfg, .flags = cfg->flags, .socket_fd = -1, .source_fd = -1, .bulk_fd = -1,
 			       .state_fd = -1, .tstate_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
 	for (size_t i = 0; i < ROLE_COUNT; i++)
-		m->child[i] = (struct child){ .role = &roles[i], .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
+		m->child[i] = (struct child){ .role = &roles[i], .exe_fd = -1, .next_exe_fd = -1, .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
 	for (uint32_t i = 0; i < IPC_LINKS_MAX; i++)
 		m->links[i][0] = m->links[i][1] = -1;
 
@@ -183,7 +183,7 @@ int setup_all(struct monitor *m, const struct config *cfg)
 	if (r == 0)
 		r = open_source(m);
 	if (r == 0)
-		r = roles_check(cfg);
+		r = roles_check(m);
 	if (r == 0)
 		r = make_memory(m);
 	if (r == 0)

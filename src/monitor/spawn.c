@@ -53,14 +53,16 @@ static void reset_signals(void)
 }
 
 /* In the child. Put the descriptors where the role expects them, and close all others. */
-static int place_descriptors(int null_fd, int channel, int log)
+static int place_descriptors(int null_fd, int channel, int log, int *exe)
 {
 	/* First away from the numbers to be filled, whatever theirs are now. */
 	int high_channel = fcntl(channel, F_DUPFD_CLOEXEC, 16);
 	int high_log = fcntl(log, F_DUPFD_CLOEXEC, 16);
 	int high_null = fcntl(null_fd, F_DUPFD_CLOEXEC, 16);
 
-	if (high_channel < 0 || high_log < 0 || high_null < 0)
+	int high_exe = fcntl(*exe, F_DUPFD_CLOEXEC, 16);
+
+	if (high_channel < 0 || high_log < 0 || high_null < 0 || high_exe < 0)
 		return -errno;
 	/* A sanitizer's report has no other way out than stderr. */
 	for (int fd = 0; fd <= (SANDBOX_SANITIZED ? STDOUT_FILENO : STDERR_FILENO); fd++)
@@ -68,16 +70,20 @@ static int place_descriptors(int null_fd, int channel, int log)
 			return -errno;
 	if (dup2(high_channel, ROLE_FD_MONITOR) < 0 || dup2(high_log, ROLE_FD_LOG) < 0)
 		return -errno;
-	if (close_range(ROLE_FD_LOG + 1, ~0u, 0) < 0)
+	/* The executable is closed by being executed. */
+	if (close_range(ROLE_FD_LOG + 1, (unsigned int)high_exe - 1, 0) < 0 || close_range((unsigned int)high_exe + 1, ~0u, 0) < 0)
 		return -errno;
+	*exe = high_exe;
 	return 0;
 }
 
 /* In the child. Does not return. */
-static _Noreturn void become(const struct role *role, const struct config *cfg, int null_fd, int channel, int log)
+static _Noreturn void become(const struct child *c, const struct config *cfg, int null_fd, int channel, int log)
 {
+	const struct role *role = c->role;
+	int exe_fd = c->next_exe_fd >= 0 ? c->next_exe_fd : c->exe_fd;
 	char *argv[] = { strdupa(role->argv0), NULL };
-	char *env[ARRAY_SIZE(passed_on) + 1];
+	char *env[ARRAY_SIZE(passed_on) + 2];
 	size_t n = 0;
 
 	/* The kernel kills this process when the monitor dies; the role asks again once its ids changed. */
@@ -85,7 +91,7 @@ static _Noreturn void become(const struct role *role, const struct config *cfg, 
 	setsid();
 	reset_signals();
 
-	int r = place_descriptors(null_fd, channel, log);
+	int r = place_descriptors(null_fd, channel, log, &exe_fd);
 	if (r < 0) {
 		log_err("cannot start the %s: descriptors: %s", role->name, strerror(-r));
 		_exit(ROLE_EXIT_FAIL);
@@ -97,10 +103,19 @@ static _Noreturn void become(const struct role *role, const struct config *cfg, 
 		if (value)
 			env[n++] = value - strlen(passed_on[i]) - 1;
 	}
+#ifdef CRASH_POINTS
+	/* A test: the n-th process of a role is to die somewhere (common/crashpoint.h). */
+	char variable[64], setting[160];
+	const char *at;
+
+	snprintf(variable, sizeof(variable), "VIRTIOFSD_CRASH_AT_%u", c->generation);
+	at = getenv(variable);
+	snprintf(setting, sizeof(setting), "VIRTIOFSD_CRASH_AT=%s", at ? at : "");
+	if (at)
+		env[n++] = setting;
+#endif
 	env[n] = NULL;
-	/* The program may lie below a directory that root may enter only with this. */
-	(void)!sandbox_set_cap(CAP_DAC_OVERRIDE, true);
-	execve(role->path(cfg), argv, env);
+	execveat(exe_fd, "", argv, env, AT_EMPTY_PATH);
 	log_err("cannot execute '%s': %s", role->path(cfg), strerror(errno));
 	_exit(ROLE_EXIT_FAIL);
 }
@@ -128,7 +143,7 @@ int spawn_child(struct monitor *m, struct child *c)
 	int pidfd = -1;
 	pid_t pid = clone_child(c->role->namespaces, &pidfd);
 	if (pid == 0)
-		become(c->role, m->cfg, m->null_fd, channel[1], log[1]);
+		become(c, m->cfg, m->null_fd, channel[1], log[1]);
 	r = pid < 0 ? -errno : 0;
 	close(channel[1]);
 	close(log[1]);

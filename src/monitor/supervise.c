@@ -89,7 +89,7 @@ void supervise_ended(struct monitor *m, struct child *c, const siginfo_t *si)
 		else
 			log_warn("the %s (pid %d) %s as the daemon ended", c->role->name, (int)c->pid, cause);
 	}
-	respawn_ended(m, c, cause);
+	respawn_ended(m, c, cause, si->si_code != CLD_EXITED && si->si_status == SIGKILL);
 }
 
 /* Collect what has ended. */
@@ -111,6 +111,11 @@ static void take_signals(struct monitor *m)
 
 	while (read(m->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		const char *abbrev = sigabbrev_np((int)si.ssi_signo);
+
+		if (si.ssi_signo == SIGHUP) {
+			upgrade_begin(m);
+			continue;
+		}
 
 		log_info("SIG%s: the daemon ends", abbrev ? abbrev : "?");
 		m->stop = true;
@@ -216,6 +221,9 @@ static void end_children(struct monitor *m)
 		for (size_t k = 0; k < SETS_MAX; k++)
 			holders_end(set_of(&m->child[i], k));
 	}
+	/* Until then the guest's locks on the host's files are held. */
+	if (holders_wait(END_PATIENCE_MS))
+		log_err("not all of those who keep descriptors have ended: they wait for a device or a file server");
 }
 
 /**
@@ -231,6 +239,8 @@ void supervise_run(struct monitor *m)
 			collect(m, &m->child[i]);
 		if (!m->stop)
 			respawn_due(m);
+		if (!m->stop)
+			upgrade_step(m);
 	}
 	end_children(m);
 }

@@ -67,7 +67,8 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("dup3", "the descriptors of a child, at their fixed numbers"),
 	ALLOW("close_range", "nothing else passes to a child"),
 	ALLOW("rt_sigaction", "a child starts with default actions"),
-	ALLOW("execve", "the one exec of the daemon; no child can after its own filter"),
+	ALLOW("execveat", "the one exec of the daemon; no child can after its own filter"),
+	ALLOW("faccessat2", "can the executable be executed?"),
 
 	/* children: dynamic linker and start of libc */
 	ALLOW("openat", "libraries"),

@@ -5,6 +5,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "common/log.h"
@@ -113,6 +114,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s is started by virtiofsd(8), not by hand\n", argc ? argv[0] : "this program");
 		return ROLE_EXIT_FAIL;
 	}
+	prctl(PR_SET_NAME, argv[0]); /* it was executed by descriptor, which has no name */
 	log_to_fd(ROLE_FD_LOG);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);

@@ -93,6 +93,7 @@ static Suite *make_suite(void)
 	suite_add_tcase(s, prepared(effects_case()));
 	suite_add_tcase(s, prepared(usage_case()));
 	suite_add_tcase(s, prepared(sockets_case()));
+	suite_add_tcase(s, prepared(upgrade_case()));
 	return s;
 }
 

@@ -25,5 +25,6 @@ void to_expect_line(const char *text, const char *part);
 TCase *effects_case(void);
 TCase *usage_case(void);
 TCase *sockets_case(void);
+TCase *upgrade_case(void);
 
 #endif

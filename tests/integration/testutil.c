@@ -74,6 +74,45 @@ static void add_helper(const char *role)
 	add_extra(option);
 }
 
+/**
+ * tu_helper() - The executable of one of the daemon's other processes
+ * @role:	Which
+ *
+ * Return: its path, to be used before the next call
+ */
+const char *tu_helper(const char *role)
+{
+	static char path[PATH_MAX + 32];
+	char option[64], *slash;
+	size_t len = (size_t)snprintf(option, sizeof(option), "--%s-path=", role);
+
+	for (unsigned int i = 0; extra[i]; i++)
+		if (!strncmp(extra[i], option, len))
+			return extra[i] + len;
+	/* Installed, they lie side by side. */
+	slash = strrchr(program, '/');
+	snprintf(path, sizeof(path), "%.*s/virtiofsd-%s", (int)(slash - program), program, role);
+	return path;
+}
+
+/**
+ * tu_set_helper() - Let another executable be that of a process of the daemon, in this test
+ * @role:	Which
+ * @path:	Executable, kept
+ */
+void tu_set_helper(const char *role, const char *path)
+{
+	static char option[PATH_MAX + 64];
+	size_t len = (size_t)snprintf(option, sizeof(option), "--%s-path=", role);
+	unsigned int i = 0;
+
+	while (extra[i] && strncmp(extra[i], option, len))
+		i++;
+	snprintf(option + len, sizeof(option) - len, "%s", path);
+	if (i + 1 < sizeof(extra) / sizeof(extra[0]))
+		extra[i] = option;
+}
+
 static int find_daemon(void)
 {
 	const char *path = getenv("VIRTIOFSD");
@@ -309,6 +348,22 @@ void tu_expect_exit(struct env *e, int status)
 	e->running = false;
 }
 
+/* Where processes of the daemon are made to die (crashpoints.sh, by $TU_DEATHS): each death that was survived is a byte in that
+ * file, and nothing may have been lost. */
+static void note_deaths(struct env *e)
+{
+	const char *path = getenv("TU_DEATHS");
+	char *text = path ? daemon_stderr(&e->d) : NULL;
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+
+	for (const char *at = text; fd >= 0 && at && (at = strstr(at, "took over after")) != NULL; at++)
+		ck_assert_int_eq(write(fd, "x", 1), 1);
+	ck_assert_msg(!text || !strstr(text, " were lost"), "%s", text);
+	free(text);
+	if (fd >= 0)
+		close(fd);
+}
+
 /**
  * tu_stop() - Hang up; the daemon must exit with 0
  * @e:	Environment
@@ -321,6 +376,7 @@ void tu_stop(struct env *e)
 		e->connected = false;
 		tu_expect_exit(e, 0);
 	}
+	note_deaths(e);
 	e->running = false;
 	daemon_close(&e->d);
 }

@@ -38,6 +38,8 @@ void tu_start(struct env *e, const char *const *options, const struct dev_config
 void tu_expect_exit(struct env *e, int status);
 void tu_stop(struct env *e);
 const char *tu_program(void);
+const char *tu_helper(const char *role);
+void tu_set_helper(const char *role, const char *path);
 const char *const *tu_extra(void);
 
 void tu_write_file(const char *path, const void *data, size_t len, mode_t mode);

@@ -1,0 +1,117 @@
+/*
+ * test-options: SIGHUP, which replaces the children by what is on disk, while the guest goes on.
+ */
+#define _GNU_SOURCE 1
+#include <poll.h>
+#include <signal.h>
+#include <sys/sendfile.h>
+#include <time.h>
+
+#include "test-options.h"
+
+static char exe[PATH_MAX + 16], good[PATH_MAX];
+static uint64_t node, fh;
+
+/* Put a copy of a program where the daemon finds its helper; the file that was there stays what it is for who has it open. */
+static void install(const char *program)
+{
+	char fresh[PATH_MAX + 32];
+	int from = open(program, O_RDONLY | O_CLOEXEC), to;
+	struct stat st;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", exe);
+	to = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	ck_assert(from >= 0 && to >= 0);
+	ck_ok(fstat(from, &st));
+	ck_assert_int_eq(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+	close(from);
+	close(to);
+	ck_ok(rename(fresh, exe));
+}
+
+static void begin(void)
+{
+	snprintf(exe, sizeof(exe), "%s/helper", env.dir);
+	snprintf(good, sizeof(good), "%s", tu_helper("fsworker"));
+	install(good);
+	tu_set_helper("fsworker", exe);
+	tu_start(&env, NULL, NULL);
+	tu_init(&env);
+	fh = tu_create(FS, TU_ROOT, "file", O_RDWR, 0600, &node);
+	ck_ok(fs_write(FS, node, fh, "before", 6, 0, O_RDWR, 0));
+	ck_ok(unlink(tu_path(&env, "file")));
+}
+
+/* All that was open is, and new things can be done. */
+static void still_serves(void)
+{
+	struct fuse_entry_out e;
+	char got[8] = "";
+
+	ck_assert_int_eq(fs_read(FS, node, fh, got, 6, 0, O_RDWR), 6);
+	ck_assert_str_eq(got, "before");
+	ck_ok(fs_mkdir(FS, TU_ROOT, "dir", 0755, &e));
+	ck_ok(fs_forget(FS, e.nodeid, 1));
+	ck_ok(fs_rmdir(FS, TU_ROOT, "dir"));
+}
+
+/* Ask for the replacement, go on working, until the daemon says how it went. */
+static void reload(const char *says)
+{
+	time_t end = time(NULL) + vuf_timeout_ms() / 1000;
+	char *text;
+	bool said;
+
+	ck_ok(kill(env.d.pid, SIGHUP));
+	do {
+		still_serves();
+		text = daemon_stderr(&env.d);
+		said = strstr(text, says);
+		ck_assert_msg(said || time(NULL) <= end, "'%s' is not in: %s", says, text);
+		free(text);
+	} while (!said);
+	still_serves();
+}
+
+START_TEST(replaced_while_used)
+{
+	begin();
+	install(good);
+	reload("SIGHUP: done");
+	reload("runs the executable that is on disk now");
+}
+END_TEST
+
+START_TEST(new_one_does_not_work)
+{
+	begin();
+	install("/bin/false");
+	reload("the old one goes on");
+	/* It is tried again when it is asked for again. */
+	install(good);
+	reload("runs the executable that is on disk now");
+}
+END_TEST
+
+START_TEST(new_one_is_missing)
+{
+	begin();
+	ck_ok(unlink(exe));
+	reload("stays as it is");
+}
+END_TEST
+
+/**
+ * upgrade_case() - SIGHUP
+ *
+ * Return: the test case
+ */
+TCase *upgrade_case(void)
+{
+	TCase *tc = tcase_create("upgrade");
+
+	tcase_add_test(tc, replaced_while_used);
+	tcase_add_test(tc, new_one_does_not_work);
+	tcase_add_test(tc, new_one_is_missing);
+	return tc;
+}
