@@ -67,6 +67,12 @@ static int run(struct req *r, const struct answer_row *row)
 	return result;
 }
 
+/* answer_body_len() - Size of the fixed struct of a request; 0 for what is none */
+uint32_t answer_body_len(uint16_t type)
+{
+	return type < ARRAY_SIZE(answers) ? answers[type].body_len : 0;
+}
+
 /*
  * answer_request() - Serve one request
  * @r:	Request of a type that ipc_next() let pass; its body has the size that the table says, nothing else is checked

@@ -96,6 +96,7 @@ struct req {
 
 /* answer.c */
 void answer_request(struct req *r);
+uint32_t answer_body_len(uint16_t type);
 #define OP(N, n, qt, qf, rep, rt, rf) int answer_##n(struct req *r);
 #define CTL(N, n, d, t, f0, f1)
 #include "ipc/messages.def"

@@ -223,7 +223,7 @@ uint32_t pool_restore(struct pool *p)
 			continue;
 		pthread_mutex_lock(&p->lock);
 		if ((row->state != ROW_ASKED && row->state != ROW_ANSWERED) || row->link >= p->w->nlinks ||
-		    row->type == IPC_NONE || row->type >= IPC_OP_END) {
+		    answer_body_len(row->type) == 0 || answer_body_len(row->type) > JOB_BODY_MAX) {
 			row->state = ROW_FREE;
 			j->next = p->unused;
 			p->unused = j;
