@@ -20,7 +20,7 @@ void out_init(struct out *o, const struct link *l, struct journal *journal)
 	o->broken = false;
 	o->nheld = 0;
 	o->handles = &l->w->handles;
-	o->batch->used = o->batch->count = o->batch->nfds = 0;
+	o->batch->used = o->batch->count = o->batch->nfds = o->batch->seq = 0;
 	o->batch->resent = false;
 }
 

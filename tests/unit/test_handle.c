@@ -56,6 +56,16 @@ static int fetch(void *arg, const uint32_t *held, int *fds, uint32_t n)
 	return 0;
 }
 
+/* The process is gone, and with it what was its own. Descriptors stay open. */
+static void die(void)
+{
+	for (uint32_t i = 0; i < table.ids.count; i++)
+		free(table.handles[i].dir);
+	free(table.handles);
+	slots_fini(&table.ids);
+	memset(&table, 0, sizeof(table));
+}
+
 static uint64_t make_real(const char *path, int flags, bool dir)
 {
 	int fd = open(path, flags | O_CLOEXEC);
@@ -95,7 +105,7 @@ START_TEST(taken_over)
 	row_of(forged[2])->held = ipc_held(1, 9999); /* not open */
 	row_of(forged[3])->state = 77;
 
-	memset(&table, 0, sizeof(table));
+	die();
 	ck_assert_int_eq(handle_table_init(&table, rows, 16, 2), 0);
 	ck_assert_int_eq(handle_restore(&table, fetch, &asked, &lost), 0);
 	ck_assert_uint_eq(lost, 3);
@@ -129,6 +139,7 @@ START_TEST(taken_over_from_nonsense)
 	uint32_t asked = 0, lost = 0, index;
 
 	begin(16);
+	die();
 	memset(rows, 0xa5, sizeof(rows));
 	ck_assert_int_eq(handle_table_init(&table, rows, 16, 2), 0);
 	ck_assert_int_eq(handle_restore(&table, fetch, &asked, &lost), 0);

@@ -73,6 +73,16 @@ static int fetch(void *arg, const uint32_t *held, int *fds, uint32_t n)
 	return 0;
 }
 
+/* The process is gone, and with it what was its own. Descriptors stay open. */
+static void die(void)
+{
+	free(table.fds);
+	for (uint32_t i = 0; i < INODE_SHARDS; i++)
+		free(table.shard[i].heads);
+	slots_fini(&table.ids);
+	memset(&table, 0, sizeof(table));
+}
+
 static uint64_t add_real(const char *path, struct statx *st)
 {
 	int fd = open(path, O_PATH | O_CLOEXEC);
@@ -105,7 +115,7 @@ START_TEST(taken_over)
 	memory[slots_index(known[2])].held = memory[index].held; /* another's */
 	memory[slots_index(known[3])].held = ipc_held(1, 9999); /* not open */
 
-	memset(&table, 0, sizeof(table));
+	die();
 	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, 8, 2), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 	ck_assert_int_eq(inode_restore(&table, fetch, &asked, &lost), 0);
@@ -141,14 +151,14 @@ START_TEST(taken_over_from_nonsense)
 	a = add_real("/dev/null", &st);
 	b = add_real("/dev/zero", &st);
 	memory[slots_index(b)] = memory[slots_index(a)];
-	memset(&table, 0, sizeof(table));
+	die();
 	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT, 2), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 	ck_assert_int_eq(inode_restore(&table, fetch, &asked, &lost), 0);
 	ck_assert_uint_eq(lost, 1);
 	ck_assert(valid(a) != valid(b));
 	memset(memory, 0xa5, COUNT * sizeof(*memory));
-	memset(&table, 0, sizeof(table));
+	die();
 	ck_assert_int_eq(inode_table_init(&table, memory, COUNT, COUNT, 2), 0);
 	ck_assert_int_eq(inode_set_root(&table, -1, &root), 0);
 	ck_assert_int_eq(inode_restore(&table, fetch, &asked, &lost), 0);
