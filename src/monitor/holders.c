@@ -68,6 +68,14 @@ uint32_t holders_wait(int64_t ms)
 	return nreap;
 }
 
+/**
+ * holders_ending() - are there some that were told to end and are not collected yet? Nobody waits for their pidfds.
+ */
+bool holders_ending(void)
+{
+	return nreap > 0;
+}
+
 static void reap_later(int pidfd)
 {
 	holders_reap();

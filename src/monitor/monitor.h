@@ -116,6 +116,7 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h);
 int holders_show(const struct holders *h, int *fd) NODISCARD;
 void holders_reap(void);
 uint32_t holders_wait(int64_t ms);
+bool holders_ending(void);
 
 /* upgrade.c */
 int upgrade_open(const struct role *role, const struct config *cfg, bool in_sandbox) NODISCARD;
