@@ -118,6 +118,7 @@ void out_hold(struct out *o, uint32_t handle_index);
 int link_start(struct link *l);
 void link_wait_threads(void);
 int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, uint32_t again, const char **why);
+void link_settle(struct link *l);
 void link_undo(struct link *l, struct ipc_ready *said);
 void link_get(struct link *l);
 void link_put(struct link *l);

@@ -231,13 +231,14 @@ static struct inode_slot *named_slot(const struct inode_table *t, uint32_t index
 }
 
 /*
- * inode_undo() - Take back the lookups that a request had counted which will be served again, end the FORGET that was under way
+ * inode_settle() - Let the one change of a count that was under way have happened, or not have happened
  * @t:	Table in the memory of the process before, not restored yet
  * @j:	Journal of the request
  *
- * In memory only: a slot whose count is 0 is dropped by inode_restore().
+ * The note says what the count is then, so this comes first, for every link: inode_undo() of one changes counts that another's
+ * note may be about.
  */
-void inode_undo(struct inode_table *t, struct journal *j)
+void inode_settle(struct inode_table *t, struct journal *j)
 {
 	struct inode_slot *s;
 
@@ -249,6 +250,27 @@ void inode_undo(struct inode_table *t, struct journal *j)
 		journal_order();
 	}
 	j->counting = j->counted;
+	/* Items that changed nothing are counted by `forgot` alone. */
+	if (j->forgetting == j->forgot + 1) {
+		s = named_slot(t, j->forget_slot);
+		if (s && s->state == INODE_LIVE)
+			s->nlookup = j->forget_after;
+		journal_order();
+		j->forgot = j->forgetting;
+	}
+}
+
+/*
+ * inode_undo() - Take back the lookups that a request had counted which will be served again
+ * @t:	Table in the memory of the process before, not restored yet
+ * @j:	Journal of the request; those of all links are settled
+ *
+ * In memory only: a slot whose count is 0 is dropped by inode_restore().
+ */
+void inode_undo(struct inode_table *t, struct journal *j)
+{
+	struct inode_slot *s;
+
 	/* Who does this may be killed, too: each step is either not done, or the note says what it comes to. */
 	while (j->counted) {
 		uint32_t i = j->counted - 1;
@@ -268,13 +290,6 @@ void inode_undo(struct inode_table *t, struct journal *j)
 		j->counting = i;
 		j->counted = i;
 		journal_order();
-	}
-	if (j->forgetting != j->forgot) {
-		s = named_slot(t, j->forget_slot);
-		if (s && s->state == INODE_LIVE)
-			s->nlookup = j->forget_after;
-		journal_order();
-		j->forgot = j->forgetting;
 	}
 }
 
@@ -577,6 +592,7 @@ static void forget_used(struct inode_table *t, uint32_t index, uint64_t nlookup)
 		s->nlookup -= MIN(s->nlookup, nlookup);
 		CRASHPOINT("forgotten");
 	}
+	journal_forgot();
 	if (s->nlookup == 0 && slots_revoke(&t->ids, index))
 		chain_remove(t, sh, hash, index);
 	pthread_mutex_unlock(&sh->lock);
@@ -592,8 +608,10 @@ void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t nlookup)
 {
 	AUTO_INODE u = { 0 };
 
-	if (nodeid == INODE_ROOT || inode_get(t, nodeid, &u) < 0)
+	if (nodeid == INODE_ROOT || inode_get(t, nodeid, &u) < 0) {
+		journal_forgot();
 		return;
+	}
 	/* UINT64_MAX means "all" inside; a guest that says it drops as many as can be counted. */
 	forget_used(t, u.index, MIN(nlookup, UINT64_MAX - 1));
 }

@@ -82,6 +82,7 @@ int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_
 void inode_table_fini(struct inode_table *t);
 int inode_set_root(struct inode_table *t, int fd, const struct statx *st) NODISCARD;
 struct journal;
+void inode_settle(struct inode_table *t, struct journal *j);
 void inode_undo(struct inode_table *t, struct journal *j);
 int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *lost) NODISCARD;
 

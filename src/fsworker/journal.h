@@ -43,7 +43,8 @@ struct journal {
 	uint32_t undoing;
 	uint64_t undo_to;
 	/* Items of its FORGET that are done. forgetting == forgot + 1: one more was about to be: slot forget_slot gets the count
-	 * forget_after. */
+	 * forget_after; the shard's lock is held meanwhile, here, too. Who is told of the slot after that, or gets it for another
+	 * object, must not find this note. */
 	uint32_t forgetting, forgot;
 	uint32_t forget_slot;
 	uint64_t forget_after;
@@ -127,7 +128,7 @@ static inline void journal_forgetting(uint32_t slot, uint64_t after)
 	journal_order();
 }
 
-/* journal_forgot() - one item of a FORGET is done, also one that changed nothing */
+/* journal_forgot() - one item of a FORGET is done, also one that changed nothing; if it did, its lock is still held */
 static inline void journal_forgot(void)
 {
 	struct journal *j = journal_own;

@@ -174,9 +174,21 @@ static void find_place(struct journal *j, struct ipc_dgram *d)
 	d->pos = pos <= d->len && pos % 8 == 0 ? pos : d->len;
 }
 
+/* link_settle() - Before any table is taken over, and before link_undo() of any link: see inode_settle() */
+void link_settle(struct link *l)
+{
+	struct journal *j = l->journal;
+
+	if (!ipc_dgram_found(&j->in))
+		return;
+	find_place(j, &j->in);
+	if (j->at == j->in.pos)
+		inode_settle(&l->w->inodes, j);
+}
+
 /*
  * link_undo() - Before any table is taken over: what the request in the middle did to them did not happen
- * @l:		Link
+ * @l:		Link; all are settled
  * @said:	Counted up
  */
 void link_undo(struct link *l, struct ipc_ready *said)

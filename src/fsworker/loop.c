@@ -106,6 +106,8 @@ int fsworker_restore(struct fsworker *w, fetch_fn *fetch, void *arg, struct ipc_
 	w->session = w->state->session;
 	w->session_flags = w->state->session_flags;
 	for (uint32_t i = 0; i < w->nlinks; i++)
+		link_settle(&w->links[i]);
+	for (uint32_t i = 0; i < w->nlinks; i++)
 		link_undo(&w->links[i], said);
 	for (uint32_t i = 0; i < STATE_JOBS; i++)
 		if (w->state->jobs[i].state == ROW_ASKED)

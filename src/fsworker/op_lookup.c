@@ -162,7 +162,6 @@ int answer_forget(struct req *r)
 	for (uint64_t i = r->redo ? r->link->journal->forgot : 0; i < q->count; i++) {
 		inode_forget(&r->w->inodes, one[i].nodeid, one[i].nlookup);
 		CRASHPOINT("forget-one");
-		journal_forgot();
 	}
 	return 0;
 }

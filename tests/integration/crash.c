@@ -227,6 +227,18 @@ unsigned int crash_said(struct env *e, const char *text)
 	return n;
 }
 
+static bool line_about(struct env *e, pid_t pid, const char *what)
+{
+	char *log = daemon_stderr(&e->d), text[32];
+	bool found = false;
+
+	snprintf(text, sizeof(text), "(pid %d) ", (int)pid);
+	for (char *save, *line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		found |= strstr(line, text) && strstr(line, what);
+	free(log);
+	return found;
+}
+
 /**
  * crash_took_over() - Was this process replaced?
  * @e:		Environment
@@ -236,14 +248,7 @@ unsigned int crash_said(struct env *e, const char *text)
  */
 bool crash_took_over(struct env *e, pid_t dead)
 {
-	char *log = daemon_stderr(&e->d), text[32];
-	bool found = false;
-
-	snprintf(text, sizeof(text), "(pid %d) ", (int)dead);
-	for (char *save, *line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		found |= strstr(line, text) && strstr(line, " took over after ");
-	free(log);
-	return found;
+	return line_about(e, dead, " took over after ");
 }
 
 /**
@@ -329,8 +334,9 @@ static void *crasher_run(void *arg)
 			crash_sleep_us((unsigned int)rand_r(&seed) % 20000);
 			kill_one(c, pid);
 		}
-		/* Not assert: this is not the test's own thread. */
-		while (pid && !atomic_load(&c->stop) && !crash_took_over(c->e, pid))
+		/* Not assert: this is not the test's own thread. It may have been one that was only starting. */
+		while (pid && !atomic_load(&c->stop) && !crash_took_over(c->e, pid) &&
+		       !line_about(c->e, pid, " before it could serve"))
 			crash_sleep_us(1000);
 		crash_sleep_us((unsigned int)rand_r(&seed) % (c->pause_us + 1));
 	}

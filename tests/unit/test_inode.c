@@ -1,5 +1,6 @@
 /* test_inode.c - the table of inodes: numbers, counts, identity, limits, many threads. */
 #include "fsworker/inode.h"
+#include "fsworker/journal.h"
 #include "fsworker/resolve.h"
 
 #include "common/log.h"
@@ -362,4 +363,81 @@ START_TEST(threads)
 }
 END_TEST
 
-UNIT_MAIN("inode", taken_over, taken_over_from_nonsense, numbers, counts, limits, generations_end, many, threads)
+/* A FORGET is written down until another may be told of the slot, or get it, and no longer. */
+START_TEST(forget_is_noted)
+{
+	struct journal *j = calloc(1, sizeof(*j));
+	uint64_t a, b, c;
+
+	begin(COUNT, COUNT);
+	ck_assert_int_eq(add(10, &a), 0);
+	ck_assert_int_eq(add(11, &b), 0);
+	journal_own = j;
+	inode_forget(&table, a, 1);
+	/* It goes on: one that is unknown changes nothing. */
+	inode_forget(&table, a, 1);
+	ck_assert_uint_eq(j->forgot, 2);
+	journal_own = NULL;
+	/* Another thread gets the slot. */
+	for (uint64_t i = 20; memory[slots_index(a)].state != INODE_LIVE; i++)
+		ck_assert_int_eq(add(i, &c), 0);
+	/* The process dies before it is done with its request. */
+	inode_settle(&table, j);
+	inode_undo(&table, j);
+	ck_assert_uint_eq(memory[slots_index(a)].nlookup, 1);
+	ck_assert_uint_eq(j->forgot, 2);
+
+	/* And where it dies with the lock held, the count is what the note says. */
+	journal_own = j;
+	journal_forgetting(slots_index(b), 0);
+	journal_own = NULL;
+	inode_settle(&table, j);
+	ck_assert_uint_eq(memory[slots_index(b)].nlookup, 0);
+	ck_assert_uint_eq(j->forgot, 3);
+	end();
+	free(j);
+}
+END_TEST
+
+/* One link has counted a lookup, another is forgetting, or counting, the same object. */
+START_TEST(two_links_die)
+{
+	struct journal *j = calloc(2, sizeof(*j));
+	struct inode_slot *s;
+	uint64_t a;
+
+	begin(COUNT, 8);
+	ck_assert_int_eq(add(10, &a), 0);
+	ck_assert_int_eq(add(10, &a), 0);
+	s = &memory[slots_index(a)];
+	journal_own = &j[0];
+	ck_assert_int_eq(add(10, &a), 0);
+	journal_own = &j[1];
+	journal_forgetting(slots_index(a), 2);
+	s->nlookup = 2;
+	journal_own = NULL;
+	for (int i = 0; i < 2; i++)
+		inode_settle(&table, &j[i]);
+	for (int i = 0; i < 2; i++)
+		inode_undo(&table, &j[i]);
+	/* Two, and one forgotten. */
+	ck_assert_uint_eq(s->nlookup, 1);
+
+	memset(j, 0, 2 * sizeof(*j));
+	journal_own = &j[0];
+	ck_assert_int_eq(add(10, &a), 0);
+	journal_own = &j[1];
+	journal_counting(slots_index(a), s->nlookup);
+	s->nlookup++;
+	journal_own = NULL;
+	for (int i = 0; i < 2; i++)
+		inode_settle(&table, &j[i]);
+	for (int i = 0; i < 2; i++)
+		inode_undo(&table, &j[i]);
+	ck_assert_uint_eq(s->nlookup, 1);
+	end();
+	free(j);
+}
+END_TEST
+
+UNIT_MAIN("inode", forget_is_noted, two_links_die, taken_over, taken_over_from_nonsense, numbers, counts, limits, generations_end, many, threads)
