@@ -27,7 +27,9 @@ enum {
 
 struct fsworker;
 struct name;
+struct job;
 struct lock_table;
+struct lock_wait;
 struct pool;
 
 /* Answers on their way to a link. Owned by one thread. */
@@ -92,6 +94,9 @@ struct req {
 	bool redo;      /* a process before this one has begun it, and perhaps done it */
 	bool pooled;    /* this is a thread of the pool */
 	bool may_block; /* nobody else waits for this thread, or there is no pool */
+	/* Who has taken it on, and begins when the link has noted that it need not do it itself. */
+	struct job *job;
+	struct lock_wait *wait;
 };
 
 /* answer.c */
@@ -133,7 +138,8 @@ int loop_run(struct fsworker *w, int monitor_fd);
 
 /* pool.c */
 struct pool *pool_new(struct fsworker *w, uint32_t max_threads);
-bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len);
+bool pool_submit(struct pool *p, struct req *r, uint32_t body_len);
+void pool_begin(struct pool *p, struct job *j);
 uint32_t pool_restore(struct pool *p);
 void pool_wake(struct pool *p);
 bool pool_knows(const struct fsworker *w, uint32_t link, uint64_t tag);

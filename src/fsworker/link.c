@@ -89,13 +89,16 @@ static bool handed_over(const struct link *l, uint64_t tag)
 	return pool_knows(l->w, l->index, tag) || locks_know(l->w, l->index, tag);
 }
 
-/* The request that a process before this one had begun. */
-static void serve_again(struct link *l, struct req *q)
+/* The request is done as far as this link is concerned; @pos: where it ends. Who has taken it on may begin. */
+static void commit(struct link *l, struct req *q, uint32_t pos)
 {
-	if (handed_over(l, q->tag))
-		return;
-	q->redo = true;
-	answer_request(q);
+	CRASHPOINT("answered");
+	journal_commit(l->journal, pos);
+	CRASHPOINT("committed");
+	if (q->job)
+		pool_begin(l->w->pool, q->job);
+	if (q->wait)
+		lock_wait_begin(q->wait);
 }
 
 /*
@@ -129,16 +132,12 @@ int link_serve(struct link *l, struct out *o, struct ipc_dgram *d, uint32_t agai
 			.may_block = !l->w->pool,
 		};
 
-		if (unlikely(at == again)) {
-			serve_again(l, &q);
-		} else {
+		q.redo = at == again;
+		if (likely(!q.redo))
 			journal_begin(j, at);
-			CRASHPOINT("begun");
-			answer_request(&q);
-		}
-		CRASHPOINT("answered");
-		journal_commit(j, d->pos);
-		CRASHPOINT("committed");
+		CRASHPOINT("begun");
+		answer_request(&q);
+		commit(l, &q, d->pos);
 		if (d->pos == d->len || o->batch->count == 0) {
 			first_answer = 0;
 		} else if (first_answer == 0) {
@@ -186,6 +185,20 @@ void link_settle(struct link *l)
 		inode_settle(&l->w->inodes, j);
 }
 
+/* If somebody has taken on the request that was under way, only the note of it is missing. */
+static void skip_handed_over(struct link *l, struct ipc_dgram *d)
+{
+	struct journal *j = l->journal;
+	uint32_t pos = d->pos;
+	struct ipc_msg m;
+	const char *why;
+
+	if (j->at == pos && ipc_next(d, IPC_DIR_T2W, &m, &why) == 1 && handed_over(l, m.hdr->tag))
+		j->done = JOURNAL_DONE(d->pos, j->done >> 32);
+	else
+		d->pos = pos;
+}
+
 /*
  * link_undo() - Before any table is taken over: what the request in the middle did to them did not happen
  * @l:		Link; all are settled
@@ -206,6 +219,7 @@ void link_undo(struct link *l, struct ipc_ready *said)
 		return;
 	l->resume = true;
 	find_place(j, d);
+	skip_handed_over(l, d);
 	if (j->at == d->pos) {
 		inode_undo(&l->w->inodes, j);
 		handle_undo(&l->w->handles, &j->step.handle);

@@ -27,10 +27,10 @@
 
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t gone;
+	pthread_cond_t gone, begin;
 	struct lock_wait *first;
 	_Atomic uint32_t count; /* threads, those included that have left the list; changed under the lock */
-} waits = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER };
+} waits = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER, .begin = PTHREAD_COND_INITIALIZER };
 
 static void on_signal(int sig)
 {
@@ -154,7 +154,13 @@ static void row_state(struct wait_row *row, uint32_t state)
 static void *wait_thread(void *arg)
 {
 	struct lock_wait *w = arg;
-	int r = w->state == LOCK_WAIT_GO_ON ? wait_until(w) : try_once(w);
+	int r;
+
+	pthread_mutex_lock(&waits.lock);
+	while (!w->begun)
+		pthread_cond_wait(&waits.begin, &waits.lock);
+	pthread_mutex_unlock(&waits.lock);
+	r = w->again && w->state != LOCK_WAIT_GO_ON ? try_once(w) : wait_until(w);
 
 	CRASHPOINT("wait-ended");
 	if (leave(w) == LOCK_WAIT_DROP && r == 0) {
@@ -240,10 +246,12 @@ static struct wait_row *take_row(const struct lock_wait *w)
  * lock_wait_start() - Wait for a lock and answer the request when it is there
  * @w:		What to wait for; copied. On success its references are taken over.
  * @again:	It has waited in a process before this one already
+ * @out:	Out: the wait, which begins with lock_wait_begin(): when it has ended nothing tells of it, and whoever asked must have
+ *		noted by then that it need not be asked again
  *
  * Return: 0, -EDEADLK, -ENOLCK when too many wait already or there is no thread for one more
  */
-int lock_wait_start(const struct lock_wait *w, bool again)
+int lock_wait_start(const struct lock_wait *w, bool again, struct lock_wait **out)
 {
 	struct lock_wait *mine = NULL;
 	struct wait_row *row = NULL;
@@ -265,6 +273,7 @@ int lock_wait_start(const struct lock_wait *w, bool again)
 	if (row) {
 		*mine = *w;
 		mine->row = row;
+		mine->again = again;
 		pthread_attr_init(&attr);
 		pthread_attr_setstacksize(&attr, WAIT_STACK);
 		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -279,11 +288,21 @@ int lock_wait_start(const struct lock_wait *w, bool again)
 		waits.count++;
 	}
 	pthread_mutex_unlock(&waits.lock);
+	*out = mine;
 	if (r == 0)
 		return 0;
 	free(mine);
 	log_limited(LOG_LVL_WARN, "the guest waits for too many locks");
 	return -ENOLCK;
+}
+
+/* lock_wait_begin() - Let a wait go on, and end */
+void lock_wait_begin(struct lock_wait *w)
+{
+	pthread_mutex_lock(&waits.lock);
+	w->begun = true;
+	pthread_cond_broadcast(&waits.begin);
+	pthread_mutex_unlock(&waits.lock);
 }
 
 static void stop(struct lock_wait *w, bool drop)

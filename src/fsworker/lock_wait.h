@@ -21,6 +21,8 @@ struct lock_wait {
 	} state;
 	timer_t timer;
 	bool armed; /* the timer exists */
+	bool again; /* it has waited in a process before this one */
+	bool begun; /* it may go on and end: see lock_wait_begin() */
 	/* What is waited for. */
 	struct link *link; /* with a reference */
 	uint64_t tag;
@@ -34,7 +36,8 @@ struct lock_wait {
 
 int lock_wait_init(void) NODISCARD;
 void lock_wait_fini(void);
-int lock_wait_start(const struct lock_wait *w, bool again) NODISCARD;
+int lock_wait_start(const struct lock_wait *w, bool again, struct lock_wait **out) NODISCARD;
+void lock_wait_begin(struct lock_wait *w);
 void lock_wait_cancel_tag(const struct link *l, uint64_t tag);
 void lock_wait_cancel_link(const struct link *l);
 void lock_wait_cancel_handle(const struct handle_table *t, uint32_t index);

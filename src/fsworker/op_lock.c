@@ -505,6 +505,7 @@ static int wait_again(struct lock_table *t, struct wait_row *row)
 		.flock_op = row->flock_op & (LOCK_SH | LOCK_EX),
 		.range = { .l_type = (short)row->type, .l_whence = SEEK_SET, .l_start = row->start, .l_len = row->len },
 	};
+	struct lock_wait *wait;
 	int err = handle_get_of(&t->w->handles, row->fh, HANDLE_FILE, row->nodeid, &w.handle);
 
 	if (err < 0)
@@ -512,9 +513,11 @@ static int wait_again(struct lock_table *t, struct wait_row *row)
 	if (row->has_owner)
 		w.owner = owner_get(t, row->nodeid, row->owner);
 	link_get(w.link);
-	err = row->has_owner && !w.owner ? -ENOLCK : lock_wait_start(&w, true);
-	if (err == 0)
+	err = row->has_owner && !w.owner ? -ENOLCK : lock_wait_start(&w, true, &wait);
+	if (err == 0) {
+		lock_wait_begin(wait);
 		return 0;
+	}
 	link_put(w.link);
 	if (w.owner)
 		lock_owner_put(t, w.owner);
@@ -692,7 +695,7 @@ static int wait_for(struct req *r, struct handle_use *h, struct lock_owner *o, i
 	if (range)
 		w.range = *range;
 	link_get(r->link);
-	err = lock_wait_start(&w, false);
+	err = lock_wait_start(&w, false, &r->wait);
 	if (err < 0) {
 		link_put(r->link);
 		return err;

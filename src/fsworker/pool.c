@@ -269,9 +269,11 @@ bool pool_knows(const struct fsworker *w, uint32_t link, uint64_t tag)
  * @r:		Request; what is needed of it is copied
  * @body_len:	Size of its fixed struct
  *
- * Return: true when the pool has it, false when the caller must do it itself
+ * Nothing happens before pool_begin(): a job that is done has left no trace, and the link would be asked to do it again.
+ *
+ * Return: true when the pool has it, as @r->job; false when the caller must do it itself
  */
-bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len)
+bool pool_submit(struct pool *p, struct req *r, uint32_t body_len)
 {
 	struct job *j = NULL;
 
@@ -299,10 +301,18 @@ bool pool_submit(struct pool *p, const struct req *r, uint32_t body_len)
 		row_state(row, ROW_ASKED);
 		CRASHPOINT("job-given");
 		link_get(r->link);
-		enqueue(p, j);
+		r->job = j;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return j != NULL;
+}
+
+/* pool_begin() - Serve what was submitted */
+void pool_begin(struct pool *p, struct job *j)
+{
+	pthread_mutex_lock(&p->lock);
+	enqueue(p, j);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* pool_free() - Let what waits be done, then end all threads */
