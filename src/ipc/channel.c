@@ -371,6 +371,22 @@ bool ipc_dgram_found(struct ipc_dgram *d)
 	return d->len != 0;
 }
 
+/* ipc_dgram_claims() - see channel.h. */
+uint32_t ipc_dgram_claims(const struct ipc_dgram *d)
+{
+	uint32_t n = 0;
+
+	for (uint32_t pos = 0; pos < d->len && d->len - pos >= sizeof(struct ipc_hdr);) {
+		const struct ipc_hdr *h = (const struct ipc_hdr *)((const char *)d->buf + pos);
+
+		if (h->size < sizeof(*h) || h->size > d->len - pos)
+			break; /* ipc_next() will say so */
+		n += h->nfds;
+		pos += ALIGN_UP(h->size, 8u);
+	}
+	return MIN(n, (uint32_t)IPC_FDS_MAX);
+}
+
 /* ipc_next() - see channel.h. */
 int ipc_next(struct ipc_dgram *d, enum ipc_dir dir, struct ipc_msg *m, const char **why)
 {

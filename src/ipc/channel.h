@@ -104,6 +104,10 @@ int ipc_take_fd(struct ipc_dgram *d, const struct ipc_msg *m, uint32_t i);
  * without descriptors, at its start. True: there is one, received at whatever moment; ipc_next() checks it as any other. */
 bool ipc_dgram_found(struct ipc_dgram *d) NODISCARD;
 
+/* ipc_dgram_claims() - how many descriptors the messages of such a datagram want, up to IPC_FDS_MAX; who has them puts
+ * them into fds, with nfds that many: -1 for one that is lost. */
+uint32_t ipc_dgram_claims(const struct ipc_dgram *d);
+
 /* ipc_dgram_end() - close every descriptor that nobody took. Call it for each datagram received. */
 void ipc_dgram_end(struct ipc_dgram *d);
 
