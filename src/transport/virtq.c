@@ -15,12 +15,14 @@
  *
  * In flight. `busy` has a bit for each head that was popped and not pushed: a head that the guest offers again while it
  * is busy breaks the ring, and a push of one that is not busy is refused. When the configuration has an in-flight
- * record, the same is written there (virtq_record.c), so that another process can go on: heads still marked are handed
- * out once more, in their old order, before anything new.
+ * record, the VMM's or our own, the same is written there (virtq_record.c), so that another process can go on: heads still
+ * marked are handed out once more, in their old order, before anything new.
  */
 #include "transport/virtq_int.h"
 
 #include <endian.h>
+
+#include "common/crashpoint.h"
 
 #define DESC_F_NEXT 1u
 #define DESC_F_WRITE 2u
@@ -190,10 +192,11 @@ static int resume(struct virtq *vq)
 	vq->next_used = load16(&vq->used->idx);
 	vq->published = vq->next_used;
 	vq->record = NULL;
+	vq->own = NULL;
 	vq->batch_n = 0;
 	vq->again_n = 0;
 	vq->again_pos = 0;
-	return vq->cfg.inflight ? record_open(vq, vq->next_used) : 0;
+	return vq->cfg.inflight || vq->cfg.own ? record_open(vq, vq->next_used) : 0;
 }
 
 /**
@@ -204,7 +207,8 @@ static int resume(struct virtq *vq)
  * @keep_inflight:	The ring goes on where it was stopped: heads popped then can still be pushed
  *
  * With an in-flight record that has heads in flight, those come out of virtq_pop() first, and the next available index
- * follows from the record instead of @cfg->base, which a VMM cannot know after a crash.
+ * follows from the record instead of @cfg->base, which a VMM cannot know after a crash. An own record that does not fit
+ * to the ring any more leaves the virtqueue broken.
  *
  * Return: 0; -EINVAL: size or alignment; -EFAULT: not in guest memory; -ENOMEM
  */
@@ -228,10 +232,13 @@ int virtq_start(struct virtq *vq, const struct virtq_config *cfg, struct gmem *m
 	if (r) {
 		detach(vq);
 		vq->record = NULL;
+		vq->own = NULL;
 		return r;
 	}
 	vq->mem = gmem_ref(m);
 	vq->started = true;
+	if (vq->why_broken)
+		return 0;
 	store16(&vq->used->flags, 0);
 	if (cfg->event_idx)
 		store16(avail_event(vq), vq->next_avail);
@@ -274,6 +281,7 @@ uint16_t virtq_stop(struct virtq *vq)
 		vq->started = false;
 		detach(vq);
 		vq->record = NULL;
+		vq->own = NULL;
 		gmem_unref(vq->mem);
 		vq->mem = NULL;
 	}
@@ -415,10 +423,12 @@ static enum virtq_status broken(struct virtq *vq, const char *why)
 }
 
 /* The next head: one of those to hand out again, else the next of the available ring. */
-static inline enum virtq_status next_head(struct virtq *vq, uint16_t *head)
+static inline enum virtq_status next_head(struct virtq *vq, uint16_t *head, bool *again)
 {
+	*again = false;
 	if (unlikely(vq->again_pos < vq->again_n)) {
 		*head = vq->again[vq->again_pos++];
+		*again = true;
 		return VIRTQ_OK;
 	}
 	if (vq->seen_avail == vq->next_avail) {
@@ -458,7 +468,7 @@ enum virtq_status virtq_pop(struct virtq *vq, struct virtq_elem *e)
 		return VIRTQ_BROKEN;
 	if (unlikely(!vq->started))
 		return VIRTQ_EMPTY;
-	s = next_head(vq, &head);
+	s = next_head(vq, &head, &e->again);
 	if (s == VIRTQ_OK) {
 		why = fetch_chain(vq, head, e);
 		if (unlikely(why))
@@ -469,9 +479,32 @@ enum virtq_status virtq_pop(struct virtq *vq, struct virtq_elem *e)
 	if (s != VIRTQ_OK)
 		return s;
 	set_busy(vq, head);
-	if (vq->record)
-		record_popped(vq, head);
+	e->ticket = record_popped(vq, head, e->again);
 	return VIRTQ_OK;
+}
+
+/**
+ * virtq_again_first() - Put some of the heads that are to be handed out again before all others
+ * @vq:		The virtqueue, started, before its first pop
+ * @first:	Is this one of them?
+ * @arg:	For @first
+ *
+ * Return: how many
+ */
+uint32_t virtq_again_first(struct virtq *vq, virtq_first_fn *first, void *arg)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = vq->again_pos; i < vq->again_n; i++) {
+		uint16_t head = vq->again[i];
+
+		if (!vq->own || !first(arg, head, vq->own->record.desc[head].counter))
+			continue;
+		memmove(vq->again + vq->again_pos + n + 1, vq->again + vq->again_pos + n,
+			(i - vq->again_pos - n) * sizeof(vq->again[0]));
+		vq->again[vq->again_pos + n++] = head;
+	}
+	return n;
 }
 
 /* giving chains back ------------------------------------------------------------------------------- */
@@ -502,8 +535,7 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 	__atomic_store_n(&vq->used->ring[i].id, htole32(head), __ATOMIC_RELAXED);
 	__atomic_store_n(&vq->used->ring[i].len, htole32(len), __ATOMIC_RELAXED);
 	vq->next_used++;
-	if (vq->record)
-		record_pushed(vq, head);
+	record_pushed(vq, head);
 }
 
 static inline bool wants_call(const struct virtq *vq, uint16_t old)
@@ -535,8 +567,8 @@ bool virtq_publish(struct virtq *vq)
 	vq->published = vq->next_used;
 	GUEST_TAKES();
 	store16_fenced(&vq->used->idx, vq->published);
-	if (vq->record)
-		record_published(vq);
+	CRASHPOINT("ring-published");
+	record_published(vq);
 	call |= wants_call(vq, old);
 	if (unlikely(gmem_take_fault())) {
 		virtq_break(vq, "the VMM took guest memory away");

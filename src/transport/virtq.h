@@ -26,7 +26,12 @@ struct virtq_elem {
 	uint16_t nout, nin;        /* device-readable segments come first in seg[], then the device-writable */
 	uint64_t out_len, in_len;  /* their sums */
 	struct virtq_seg *seg;     /* points into the virtq's scratch: valid until the next virtq_pop() */
+	uint64_t ticket;           /* no other chain of this ring ever has the same, whichever process takes it; never 0 */
+	bool again;                /* it was taken before, by this process or one before it */
 };
+
+/* Our own in-flight record: memory that outlives the process, and that no VMM writes. */
+#define VIRTQ_OWN_BYTES (32 + 16 * VIRTQ_SIZE_MAX)
 
 struct virtq_config {
 	uint32_t size; /* power of two, <= VIRTQ_SIZE_MAX; checked by vhost_msg.c, checked again here */
@@ -35,6 +40,8 @@ struct virtq_config {
 	bool event_idx;       /* VIRTIO_F_EVENT_IDX negotiated */
 	bool indirect;        /* VIRTIO_F_INDIRECT_DESC negotiated */
 	void *inflight;       /* this ring's part of the in-flight region, or NULL; see the vhost-user document, "Inflight I/O tracking" */
+	void *own;            /* VIRTQ_OWN_BYTES, or NULL */
+	bool resume;          /* go on from `own`, where a process before this one stopped dead; base does not count then */
 };
 
 enum virtq_status { VIRTQ_OK, VIRTQ_EMPTY, VIRTQ_BROKEN };
@@ -63,6 +70,15 @@ uint32_t virtq_inflight(const struct virtq *vq); /* heads popped and not pushed 
 /* virtq_pop() - take the next available chain.
  * VIRTQ_OK: *e is filled (a chain whose descriptors break a rule breaks the queue: VIRTQ_BROKEN). */
 enum virtq_status virtq_pop(struct virtq *vq, struct virtq_elem *e);
+
+/* virtq_again_first() - of the heads to hand out again, those for which @first says so come before all others; the order
+ * among them stays. Return how many they are. */
+typedef bool virtq_first_fn(void *arg, uint16_t head, uint64_t ticket);
+uint32_t virtq_again_first(struct virtq *vq, virtq_first_fn *first, void *arg);
+
+/* virtq_own_next() - the next head that is in flight in an own record, from *head on, and its ticket; for who looks at what a
+ * process before left behind. False: there are no more. */
+bool virtq_own_next(const void *own, uint16_t *head, uint64_t *ticket);
 
 /* virtq_push() - the chain is done, `len` bytes were written into it. Not visible before virtq_publish(). */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t len);

@@ -41,7 +41,16 @@ struct record {
 };
 #define RECORD_VERSION 1
 
+/* Our own is the same, and what else a successor must know of the ring. */
+struct virtq_own {
+	uint64_t ticket; /* the last one that was given out */
+	uint16_t skew;   /* next available index, less the used index and the heads in flight: 0 unless the VMM had its own mind */
+	uint16_t zero[3];
+	struct record record; /* counters are tickets */
+};
+
 _Static_assert(sizeof(struct record_desc) == 16 && sizeof(struct record) == 16, "wire size");
+_Static_assert(sizeof(struct virtq_own) + VIRTQ_SIZE_MAX * sizeof(struct record_desc) == VIRTQ_OWN_BYTES, "what virtq.h says");
 
 struct virtq {
 	/* where the ring is; NULL unless started and whole */
@@ -61,9 +70,11 @@ struct virtq {
 	struct gmem *mem; /* one reference while started */
 	struct virtq_config cfg;
 
-	/* with an in-flight record only */
-	struct record *record;
-	uint64_t counter;
+	struct record *record;  /* the VMM's, or NULL */
+	struct virtq_own *own;  /* or NULL */
+	uint64_t counter;       /* of the VMM's record */
+	uint64_t ticket;        /* the last one */
+	/* with one of the records only */
 	uint16_t *batch;    /* heads pushed since the last publish */
 	uint16_t batch_n;
 	uint16_t *again;    /* heads to hand out again, oldest first */
@@ -78,11 +89,13 @@ static inline bool is_busy(const struct virtq *vq, uint16_t head)
 	return vq->busy[head / 64] >> (head % 64) & 1;
 }
 
-/* record_open() - begin to use cfg.inflight: go on from it when it is of this ring, else make it so. 0 or -ENOMEM. */
+/* record_open() - begin to use the records of the configuration: go on from ours if that is wanted, or from the VMM's when it is
+ * of this ring, and make the other say the same. 0 or -ENOMEM. */
 int record_open(struct virtq *vq, uint16_t used_idx) NODISCARD;
 
-/* record_popped(), record_pushed(), record_published() - what the protocol has written down at each of these steps. */
-void record_popped(struct virtq *vq, uint16_t head);
+/* record_popped(), record_pushed(), record_published() - what is written down at each of these steps. Return of the first:
+ * the chain's ticket. */
+uint64_t record_popped(struct virtq *vq, uint16_t head, bool again);
 void record_pushed(struct virtq *vq, uint16_t head);
 void record_published(struct virtq *vq);
 
