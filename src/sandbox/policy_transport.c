@@ -19,6 +19,8 @@ static const struct sandbox_syscall calls[] = {
 
 	/* vhost-user */
 	ALLOW("accept4", "the VMM's connection, from the listening socket that the monitor made"),
+	ALLOW("recvmmsg", "the VMM's messages: it has the kernel write down how much it took, which a process may not live to do"),
+	ALLOW("sendmmsg", "replies to the VMM, likewise"),
 	ALLOW("shutdown", "ends the VMM's connection or a link that broke the protocol"),
 	ALLOW("fstatfs", "page size of guest memory: huge pages?"),
 	ALLOW_IF("memfd_create", ONLY_BITS(1, MFD_CLOEXEC | MFD_ALLOW_SEALING | 8 /* MFD_NOEXEC_SEAL */),

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 #include "ipc/channel.h"
 #include "ipc/roles.h"
@@ -22,6 +23,7 @@ struct control {
 	struct event *on_listen;
 	struct event *on_message;
 	struct vhost_dev *dev;
+	struct state *state;
 	struct vhost_conn conn; /* conn.fd is -1 until there is one */
 	struct vhost_reply reply;
 	int listen_fd;
@@ -53,12 +55,20 @@ static void on_monitor(evutil_socket_t fd, short what, void *arg)
 	_exit(ROLE_EXIT_OK);
 }
 
-/* The message that is whole now: obey, reply. False: give the connection up. */
+/* The message that is whole now: obey, unless a process before this one has, and reply. False: give the connection up. */
 static bool serve_message(struct control *c)
 {
+	uint32_t number = vhost_conn_number(&c->conn);
+	bool due;
 	int r = 0;
 
-	if (vhost_dev_handle(c->dev, &c->conn.msg, &c->reply)) {
+	if (!vhost_dev_answered(c->dev, number, &due, &c->reply)) {
+		due = vhost_dev_handle(c->dev, &c->conn.msg, &c->reply);
+		CRASHPOINT("message-obeyed");
+		vhost_dev_obeyed(c->dev, number, due ? &c->reply : NULL);
+	}
+	if (due) {
+		CRASHPOINT("before-reply");
 		r = vhost_conn_send(&c->conn, &c->reply);
 		close_fd(&c->reply.fd);
 	}
@@ -106,6 +116,7 @@ static struct event *watch(struct control *c, int fd, event_callback_fn fn)
 static bool connected(struct control *c, int fd)
 {
 	vhost_conn_init(&c->conn, fd);
+	vhost_conn_keep(&c->conn, &c->state->head->conn, c->state->generation);
 	c->on_message = watch(c, fd, on_message);
 	return c->on_message;
 }
@@ -113,12 +124,12 @@ static bool connected(struct control *c, int fd)
 static void on_listen(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
-	int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	int conn = vhost_conn_accept(&c->state->head->conn, c->state->generation, fd);
 
 	(void)what;
 	if (conn < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			log_limited(LOG_LVL_WARN, "a connection could not be accepted (error %d)", errno);
+		if (conn != -EAGAIN && conn != -EINTR && conn != -ECONNABORTED)
+			log_limited(LOG_LVL_WARN, "a connection could not be accepted (error %d)", -conn);
 		return;
 	}
 	log_info("the VMM has connected");
@@ -198,21 +209,27 @@ static void tear_down(struct control *c)
  * @socket:		The vhost-user socket, taken over
  * @is_connected:	It is a connection; else it listens
  * @dev:		The device, taken over
+ * @state:		What outlives this process; what one before it has received is gone on with
  *
  * Return: the status to exit with
  */
-int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev *dev)
+int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev *dev, struct state *state)
 {
 	static struct control c;
 
 	c.dev = dev;
+	c.state = state;
 	c.listen_fd = -1;
 	vhost_conn_init(&c.conn, -1);
 	c.status = ROLE_EXIT_FAIL;
 	waiting = &c;
 	c.monitor_fd = monitor_fd;
-	if (set_up(&c, monitor_fd, socket, is_connected))
+	if (set_up(&c, monitor_fd, socket, is_connected)) {
+		/* A message that is whole already makes no event. */
+		if (state->found && c.on_message)
+			event_active(c.on_message, EV_READ, 0);
 		event_base_dispatch(c.base);
+	}
 	/* First: freeing the device waits for its rings, however long a file system makes them wait. */
 	if (c.status == ROLE_EXIT_OK)
 		say_gone(monitor_fd);

@@ -9,8 +9,8 @@
 
 /* control_run() - serve one connection until it ends.
  * @monitor_fd: channel to the monitor, borrowed. @socket: the vhost-user socket, taken over; it listens unless
- * @is_connected. @dev: taken over. Return the status to exit with. */
-int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev *dev);
+ * @is_connected. @dev: taken over. @state: borrowed. Return the status to exit with. */
+int control_run(int monitor_fd, int socket, bool is_connected, struct vhost_dev *dev, struct state *state);
 
 /* control_while_waiting() - for fuse_dev.while_waiting. */
 void control_while_waiting(void);

@@ -6,11 +6,31 @@
  * file system knows it. What would block, or may (O_DIRECT, fsync, fallocate, copies), goes to the pool, so that it delays
  * nobody else. A file system that cannot tell about writes gets them inline, until one of them took long: then the
  * handle's writes go to the pool for a while. Nothing here opens, maps or changes a file's attributes.
+ *
+ * What this process had begun when it died, the next one does again from the start. The guest was not told of it, so to it nothing
+ * has happened yet, and all but one of these may be done twice: READ, WRITE at an offset, FSYNC, the FALLOCATEs that
+ * leave the rest of the file where it is (others are refused), and copies have the same effect the second time.
+ *
+ * WRITE at the end of the file has not. Before it the chain's row says how long the file was (append_begin()); who finds that
+ * looks whether the file has become longer by what was to be written (append_redo()):
+ *
+ *	death				the file		the next process
+ *	before the row			as it was		appends
+ *	after the row			as it was		appends
+ *	in the middle of the call	longer by a part	appends the rest
+ *	after the call			longer by all of it	appends nothing
+ *
+ * What stands there is compared with the guest's data, since the host may append, too; where the guest opened the file for
+ * writing only, its length has to do. Two appends of one guest to one file are never under way at a time: its
+ * kernel has a lock for that.
  */
 #include "transport/queue_int.h"
 
+#include "common/crashpoint.h"
+
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -67,9 +87,71 @@ static void iov_advance(struct direct_job *d, size_t n)
 	}
 }
 
+/* Right before the first byte. Without it the write is not safe to do again; a file that fails fstat() is not known. */
+static void append_begin(struct direct_job *d)
+{
+	struct stat st;
+
+	if ((d->append->flags & ROW_APPEND) || fstat(d->h->fd, &st))
+		return;
+	d->append->before = (uint64_t)st.st_size;
+	state_order();
+	d->append->flags |= ROW_APPEND;
+	state_order();
+	CRASHPOINT("append-intent");
+}
+
+/* Do the first n bytes of what is to be written stand in the file at `at`? @unseen: the answer if that cannot be seen. */
+static bool stands_there(struct direct_job *d, uint64_t at, uint64_t n, bool unseen)
+{
+	char *buf = d->q->reply;
+	unsigned seg = 0;
+	size_t skip = 0;
+
+	while (n) {
+		ssize_t got = pread(d->h->fd, buf, MIN(n, (uint64_t)QUEUE_REPLY_MAX), (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 && errno == EBADF && unseen;
+		for (size_t i = 0; i < (size_t)got;) {
+			size_t part = MIN((size_t)got - i, d->iov[seg].iov_len - skip);
+
+			if (memcmp(buf + i, (char *)d->iov[seg].iov_base + skip, part))
+				return false;
+			i += part;
+			skip += part;
+			if (skip == d->iov[seg].iov_len) {
+				seg++;
+				skip = 0;
+			}
+		}
+		at += (uint64_t)got;
+		n -= (uint64_t)got;
+	}
+	return true;
+}
+
+/* The process before this one had begun this write: leave out what it has done. */
+static void append_redo(struct direct_job *d)
+{
+	uint64_t before = d->append->before, n;
+	struct stat st;
+
+	if (!(d->append->flags & ROW_APPEND) || fstat(d->h->fd, &st) || (uint64_t)st.st_size <= before)
+		return;
+	n = MIN((uint64_t)st.st_size - before, d->len);
+	/* Longer by more than this write: somebody else was there, and to write twice is better than not at all. */
+	if (stands_there(d, before, n, (uint64_t)st.st_size - before <= d->len))
+		iov_advance(d, n);
+}
+
 /* Read or write until all is done, the file ends, or an error: 0 or a positive errno. */
 static int transfer(struct direct_job *d, int flags)
 {
+	if (unlikely(d->append))
+		append_begin(d);
 	while (d->len) {
 		int n_iov = (int)MIN(d->niov, (unsigned)IOV_MAX);
 		ssize_t n;
@@ -84,6 +166,7 @@ static int transfer(struct direct_job *d, int flags)
 			return errno;
 		if (n == 0)
 			return 0;
+		CRASHPOINT("direct-transferred");
 		iov_advance(d, (size_t)n);
 		/* The page cache stops early only where a page ends: anything else is the end of the file. */
 		if (d->len && d->opcode == FW_READ && d->offset % 4096 && !(d->h->open_flags & O_DIRECT))
@@ -288,7 +371,10 @@ void direct_write(struct request *r, struct handle *h)
 	}
 	*d = (struct direct_job){ .req = r, .q = r->q, .h = h, .iov = r->q->iov, .niov = (unsigned)n,
 				  .opcode = FW_WRITE, .offset = offset, .len = size,
-				  .mode = r->write.flags & IPC_WRITE_APPEND ? RWF_APPEND : 0 };
+				  .mode = r->write.flags & IPC_WRITE_APPEND ? RWF_APPEND : 0,
+				  .append = r->write.flags & IPC_WRITE_APPEND ? request_row(r) : NULL };
+	if (d->append)
+		append_redo(d);
 	if (flags == RWF_NOWAIT) {
 		d->error = transfer(d, RWF_NOWAIT | (int)d->mode);
 		if (d->error == EOPNOTSUPP) {

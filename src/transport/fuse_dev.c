@@ -24,6 +24,34 @@ struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg)
 	return dev;
 }
 
+/* fuse_dev_keep() - see fuse_dev.h. */
+void fuse_dev_keep(struct fuse_dev *dev, const struct state *s, const struct state_fetch *f)
+{
+	dev->session = &s->head->session;
+	dev->session_flags = dev->session->flags;
+	dev->session_up = dev->session->up;
+	handles_keep(dev->handles, s, s->found && !(dev->cfg.flags & CFG_FORWARDED) ? f : NULL);
+}
+
+/* fuse_dev_session() - see fuse_dev.h. */
+void fuse_dev_session(struct fuse_dev *dev, uint64_t flags)
+{
+	__atomic_store_n(&dev->session_flags, flags, __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->session_up, true, __ATOMIC_RELEASE);
+	if (!dev->session)
+		return;
+	__atomic_store_n(&dev->session->flags, flags, __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->session->up, 1, __ATOMIC_RELEASE);
+}
+
+/* fuse_dev_no_session() - see fuse_dev.h. */
+void fuse_dev_no_session(struct fuse_dev *dev)
+{
+	__atomic_store_n(&dev->session_up, false, __ATOMIC_RELEASE);
+	if (dev->session)
+		__atomic_store_n(&dev->session->up, 0, __ATOMIC_RELEASE);
+}
+
 /* What we take of what a guest offers, whatever the options say:
  * DONT_MASK: creations carry the caller's umask, and the host's kernel applies it, or not where a default ACL rules.
  * HANDLE_KILLPRIV_V2: setuid, setgid and capabilities of a written file are our business; see request.c.

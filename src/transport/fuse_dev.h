@@ -27,6 +27,7 @@ struct fuse_dev {
 	 * that lets other requests race its INIT gets either answer for them. */
 	uint64_t session_flags; /* FW_* INIT flags agreed on; see session_up */
 	bool session_up;
+	struct state_session *session; /* the same, for a successor; or NULL */
 	bool no_nowait_write; /* atomic: the share's file system was seen not to know it; a hint for new handles */
 
 	/* For INTERRUPT, which may come by another ring than the request it means. */
@@ -35,6 +36,13 @@ struct fuse_dev {
 
 /* fuse_dev_new() - NULL: no memory. Threads only start when rings do. */
 struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg);
+
+/* fuse_dev_keep() - before any ring: from now on session and handles outlive this process, and those of the one before go on. */
+void fuse_dev_keep(struct fuse_dev *dev, const struct state *s, const struct state_fetch *f);
+
+/* fuse_dev_session() - it begins with these flags. fuse_dev_no_session() - it ends. */
+void fuse_dev_session(struct fuse_dev *dev, uint64_t flags);
+void fuse_dev_no_session(struct fuse_dev *dev);
 
 /* fuse_dev_negotiate() - what both sides can do. Pure but for the configuration.
  * @in: the guest's; flags2 is 0 unless INIT_EXT. @out: the reply, filled.

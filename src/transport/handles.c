@@ -2,8 +2,14 @@
  *
  * Slots are found by the low half of the id and guarded by one of a few locks, chosen by the slot, so that rings do not
  * meet. A second index by nodeid serves handles_note_mode(), which only has work to do for files with special bits.
+ *
+ * In the state each handle has a row (state.h), under the same lock. A row is marked as used when all of it stands there, and
+ * wiped before its descriptor is closed, so that the number which a successor reads means this file at every moment. A grant that
+ * died before its row was whole is lost, and its file's contents go through the fsworker.
  */
 #include "transport/handles.h"
+
+#include "common/crashpoint.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
@@ -23,6 +29,8 @@ struct handles {
 	struct handle *node[NODE_BUCKETS];
 	uint32_t open, open_max; /* atomic: descriptors, those that are expected included */
 	uint32_t special; /* atomic: handles with suidgid set, so that the usual case is one load */
+	struct state_file *row; /* [slots], or NULL */
+	uint32_t generation;
 };
 
 static uint32_t node_bucket(uint64_t nodeid)
@@ -80,10 +88,13 @@ static pthread_mutex_t *lock_of(struct handles *t, uint64_t fh)
 	return &t->shard[(uint32_t)fh % SHARDS].lock;
 }
 
+/* Under the node lock. */
 static void set_suidgid(struct handles *t, struct handle *h, bool on)
 {
 	if (__atomic_exchange_n(&h->suidgid, on, __ATOMIC_RELAXED) == on)
 		return;
+	if (t->row && t->row[(uint32_t)h->fh].flags)
+		__atomic_store_n(&t->row[(uint32_t)h->fh].flags, STATE_FILE_USED | (on ? STATE_FILE_SUIDGID : 0), __ATOMIC_RELEASE);
 	if (on)
 		__atomic_add_fetch(&t->special, 1, __ATOMIC_RELAXED);
 	else
@@ -102,6 +113,8 @@ static struct handle *detach(struct handles *t, uint32_t i)
 
 	__atomic_store_n(&t->slot[i], NULL, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&t->node_lock);
+	if (t->row)
+		__atomic_store_n(&t->row[i].flags, 0, __ATOMIC_RELEASE);
 	for (pp = &t->node[node_bucket(h->nodeid)]; *pp; pp = &(*pp)->next_of_node) {
 		if (*pp == h) {
 			*pp = h->next_of_node;
@@ -111,6 +124,20 @@ static struct handle *detach(struct handles *t, uint32_t i)
 	set_suidgid(t, h, false);
 	pthread_mutex_unlock(&t->node_lock);
 	return h;
+}
+
+/* Under the slot's lock and the node lock. */
+static void write_row(struct handles *t, const struct handle *h, int fd)
+{
+	struct state_file *row = &t->row[(uint32_t)h->fh];
+
+	row->fh = h->fh;
+	row->nodeid = h->nodeid;
+	row->open_flags = h->open_flags;
+	row->held = state_held(t->generation, fd);
+	CRASHPOINT("file-row-filled");
+	__atomic_store_n(&row->flags, STATE_FILE_USED | (h->suidgid ? STATE_FILE_SUIDGID : 0), __ATOMIC_RELEASE);
+	CRASHPOINT("file-row-used");
 }
 
 /* handles_add() - see handles.h. */
@@ -138,7 +165,7 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 	if (t->slot[i] && t->slot[i]->fh == fh) {
 		pthread_mutex_unlock(lock);
 		handle_put(h);
-		return -EPROTO;
+		return -EEXIST;
 	}
 	/* Another generation: one whose answer came when its session had ended already. */
 	stale = t->slot[i] ? detach(t, i) : NULL;
@@ -147,10 +174,56 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 	h->next_of_node = t->node[node_bucket(nodeid)];
 	t->node[node_bucket(nodeid)] = h;
 	set_suidgid(t, h, mode_is_special(mode));
+	if (t->row)
+		write_row(t, h, fd);
 	pthread_mutex_unlock(&t->node_lock);
 	pthread_mutex_unlock(lock);
 	handle_put(stale);
 	return 0;
+}
+
+/* A row that a process before this one wrote; not believed. @fd: what was fetched for it. */
+static void restore(struct handles *t, uint32_t i, int fd)
+{
+	struct state_file old = t->row[i];
+	struct stat st;
+	int r = -EBADF;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint32_t)old.fh == i && handles_reserve(t)) {
+		r = handles_add(t, old.fh, old.nodeid, fd, old.open_flags, st.st_mode);
+		fd = -1;
+	}
+	if (r == 0)
+		return;
+	close_fd(&fd);
+	__atomic_store_n(&t->row[i].flags, 0, __ATOMIC_RELEASE);
+}
+
+/* handles_keep() - see handles.h. */
+void handles_keep(struct handles *t, const struct state *s, const struct state_fetch *f)
+{
+	struct state_file *row = state_files(s);
+	uint32_t index[IPC_FDS_MAX], held[IPC_FDS_MAX], n = 0;
+	int fds[IPC_FDS_MAX];
+
+	if (s->nfiles < t->slots)
+		return;
+	t->row = row;
+	t->generation = s->generation;
+	for (uint32_t i = 0; i <= t->slots && f; i++) {
+		if (i < t->slots && (row[i].flags & STATE_FILE_USED)) {
+			index[n] = i;
+			held[n++] = row[i].held;
+		}
+		if (n < IPC_FDS_MAX && i < t->slots)
+			continue;
+		state_fetch_all(f, held, fds, n);
+		for (uint32_t k = 0; k < n; k++) {
+			restore(t, index[k], fds[k]);
+			CRASHPOINT("file-restored");
+		}
+		n = 0;
+	}
 }
 
 /* handles_get() - see handles.h. */

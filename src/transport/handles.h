@@ -7,7 +7,7 @@
 #ifndef VFSD_HANDLES_H
 #define VFSD_HANDLES_H
 
-#include "common/base.h"
+#include "transport/state.h"
 
 struct handle {
 	struct handles *table;
@@ -27,6 +27,10 @@ struct handles;
 /* handles_new() - @slots: how many handles the fsworker may make. NULL: no memory. */
 struct handles *handles_new(uint32_t slots);
 
+/* handles_keep() - before the first handle: from now on each stands in the state, too; those that are there already (of a process
+ * before this one) come back, as far as their descriptors can be had. @s: with as many rows as there are slots. */
+void handles_keep(struct handles *t, const struct state *s, const struct state_fetch *f);
+
 /* handles_reserve() - before a file is opened: is there a descriptor to spare for its grant? One that was released stays
  * open while a pool thread uses it, and its number is given out again meanwhile, so what is open is not bounded by the
  * fsworker's slots. handles_add() takes the reservation over, handles_unreserve() gives it back. */
@@ -37,7 +41,7 @@ void handles_unreserve(struct handles *t);
 void handles_free(struct handles *t);
 
 /* handles_add() - note a granted descriptor (taken over, also on error, as is the caller's reservation).
- * @mode: st_mode of the file. Return 0, -EPROTO when the id is out of range or known already, -ENOMEM. */
+ * @mode: st_mode of the file. Return 0, -EPROTO when the id is out of range, -EEXIST when it is known already, -ENOMEM. */
 int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_t open_flags,
 		uint32_t mode) NODISCARD;
 

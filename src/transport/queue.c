@@ -6,8 +6,23 @@
  * Stopping waits for the requests in flight, so that after GET_VRING_BASE nothing touches the ring. Locks that wait are
  * the exception, they may wait for ever: they stay, and if the VMM starts the ring again where it was (a paused VM), their
  * answers find their way; if the ring is another (a reset), they are cancelled.
+ *
+ * When the process dies the next one goes on from struct state_ring (state.h). What it does first, on the ring's thread, before
+ * it looks at anything new:
+ *
+ *	1. The heads of which the fsworker was asked are taken again, and decoded again from the guest's memory: that makes them
+ *	   requests which wait for the answers to the tags that the process before gave them (request.c).
+ *	2. The datagram of answers that it was working through is worked through once more, and its heads made visible.
+ *	3. The batch of questions that it may or may not have sent is sent, before anything is added (worker_link.c).
+ *	4. All other heads in flight are taken again and served as if they were new: nothing was done for them, or something that
+ *	   may be done twice (direct_io.c).
+ *	5. The guest is called, whether or not it was before.
+ *
+ * A guest that changes a chain while it is in flight gets an error for it, or an answer to what it asked first.
  */
 #include "transport/queue_int.h"
+
+#include "common/crashpoint.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -73,11 +88,37 @@ void queue_run_ring(struct queue *q)
 	}
 }
 
+/* Locks that still wait go on only if the ring starts again where it stopped, also if another process does it. */
+static void note_stopped(struct queue *q, const struct virtq_config *at)
+{
+	struct state_ring *s = q->state;
+
+	s->stopped_size = 0;
+	state_order();
+	if (!at)
+		return;
+	s->stopped_base = q->last_base;
+	s->stopped_desc = at->desc_user;
+	s->stopped_avail = at->avail_user;
+	s->stopped_used = at->used_user;
+	state_order();
+	s->stopped_size = at->size;
+}
+
+static bool is_stopped_at(const struct queue *q, const struct virtq_config *cfg)
+{
+	const struct state_ring *s = q->state;
+
+	return s->stopped_size == cfg->size && s->stopped_base == cfg->base && s->stopped_desc == cfg->desc_user &&
+	       s->stopped_avail == cfg->avail_user && s->stopped_used == cfg->used_user;
+}
+
 static void stop_finish(struct queue *q)
 {
 	struct queue_command *c = q->stop_cmd;
 
 	q->last_base = virtq_stop(q->vq);
+	note_stopped(q, c->cmd == CMD_STOP ? &q->cfg : NULL);
 	q->stopping = false;
 	q->stop_cmd = NULL;
 	gmem_unref(q->mem);
@@ -97,14 +138,27 @@ static void call_guest(struct queue *q)
 		(void)!write(q->call_fd, &one, sizeof(one));
 }
 
+/* queue_publish() - make visible what was given back; the guest is called at the end of the round. */
+void queue_publish(struct queue *q)
+{
+	if (!q->pushed)
+		return;
+	q->pushed = false;
+	CRASHPOINT("before-publish");
+	if (virtq_started(q->vq) && virtq_publish(q->vq))
+		q->call = true;
+	CRASHPOINT("after-publish");
+}
+
 /* queue_finish_round() - send, publish, call. */
 void queue_finish_round(struct queue *q)
 {
 	link_end_round(q);
-	if (q->pushed) {
-		q->pushed = false;
-		if (virtq_started(q->vq) && virtq_publish(q->vq))
-			call_guest(q);
+	queue_publish(q);
+	if (q->call) {
+		q->call = false;
+		call_guest(q);
+		CRASHPOINT("guest-called");
 	}
 	queue_report_broken(q);
 	if (q->stopping && q->active == 0)
@@ -136,18 +190,36 @@ void queue_post_done(struct queue *q, struct direct_job *job)
 void queue_post_interrupt(struct queue *q, uint64_t unique)
 {
 	pthread_mutex_lock(&q->mail_lock);
-	if (q->mail_ninterrupts < ARRAY_SIZE(q->mail_interrupts))
-		q->mail_interrupts[q->mail_ninterrupts++] = unique;
+	/* In the state, since the INTERRUPT is given back before the CANCEL is on its way. */
+	for (unsigned i = 0; i < STATE_INTERRUPTS; i++)
+		if (q->state->interrupts[i] == 0) {
+			q->state->interrupts[i] = unique;
+			break;
+		}
+	q->mail_interrupted = true;
 	wake(q);
 	pthread_mutex_unlock(&q->mail_lock);
 }
 
-static void run_interrupts(struct queue *q, const uint64_t *uniques, unsigned n)
+static void run_interrupts(struct queue *q)
 {
+	uint64_t uniques[STATE_INTERRUPTS];
+
+	if (q->inherited)
+		return; /* they stay until the start */
+	pthread_mutex_lock(&q->mail_lock);
+	memcpy(uniques, q->state->interrupts, sizeof(uniques));
+	pthread_mutex_unlock(&q->mail_lock);
 	for (uint32_t i = 0; i < q->nslots; i++)
-		for (unsigned k = 0; k < n; k++)
-			if (q->slots[i]->state == REQUEST_WAITING && q->slots[i]->unique == uniques[k])
+		for (unsigned k = 0; k < STATE_INTERRUPTS; k++)
+			if (q->slots[i]->state == REQUEST_WAITING && uniques[k] && q->slots[i]->unique == uniques[k])
 				link_cancel(q->slots[i]);
+	CRASHPOINT("interrupts-run");
+	pthread_mutex_lock(&q->mail_lock);
+	for (unsigned k = 0; k < STATE_INTERRUPTS; k++)
+		if (uniques[k])
+			q->state->interrupts[k] = 0;
+	pthread_mutex_unlock(&q->mail_lock);
 }
 
 static bool have_waiting(const struct queue *q)
@@ -190,16 +262,29 @@ static void tell_parked(struct queue *q)
 	}
 }
 
+/* What must be done before anything new is looked at, see the top of this file: steps 1 and 2. */
+static void take_over(struct queue *q)
+{
+	struct virtq_elem e;
+
+	for (uint32_t n = virtq_again_first(q->vq, request_was_asked, q); n && virtq_pop(q->vq, &e) == VIRTQ_OK; n--) {
+		request_begin(q, &e);
+		CRASHPOINT("head-taken-again");
+	}
+	link_found(q, true);
+}
+
 static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *mem)
 {
 	/* Is it the ring that was stopped? Heads in flight mean something only there. */
-	bool keep = have_waiting(q) && cfg->base == q->last_base && cfg->size == q->last_cfg.size &&
-		    cfg->desc_user == q->last_cfg.desc_user && cfg->avail_user == q->last_cfg.avail_user &&
-		    cfg->used_user == q->last_cfg.used_user;
+	bool same = is_stopped_at(q, cfg), keep = have_waiting(q) && same;
+	struct virtq_config c = *cfg;
 	uint32_t max = cfg->size + q->nslots; /* orphans may hold slots of before */
 	struct request **slots;
 	int r;
 
+	c.own = q->state->own;
+	c.resume = cfg->resume || (q->inherited && same);
 	if (!keep)
 		orphan_waiting(q);
 	if (max > q->slots_max) {
@@ -209,12 +294,28 @@ static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *m
 		q->slots = slots;
 		q->slots_max = max;
 	}
+	if (q->inherited && !c.resume)
+		link_cancel_inherited(q);
 	q->reported_broken = false;
-	r = virtq_start(q->vq, cfg, mem, keep);
+	r = virtq_start(q->vq, &c, mem, keep);
 	if (r < 0)
 		return r;
+	if (c.resume) {
+		r = request_keep_slots(q, cfg->size);
+		if (r < 0) {
+			virtq_stop(q->vq);
+			return r;
+		}
+	}
 	q->mem = gmem_ref(mem);
-	q->last_cfg = *cfg;
+	q->cfg = *cfg;
+	if (c.resume)
+		take_over(q);
+	else if (q->inherited)
+		link_found(q, false);
+	__atomic_store_n(&q->inherited, false, __ATOMIC_RELAXED); /* INTERRUPT asks, from other rings */
+	link_open(q);
+	run_interrupts(q);
 	tell_parked(q);
 	q->pushed = true; /* a process before us may have died owing a call */
 	return 0;
@@ -248,6 +349,7 @@ static bool run_command(struct queue *q, struct queue_command *c)
 		break;
 	case CMD_DROP:
 		orphan_waiting(q);
+		note_stopped(q, NULL);
 		__attribute__((fallthrough));
 	case CMD_STOP:
 		c->result = q->last_base;
@@ -288,19 +390,17 @@ static bool run_command(struct queue *q, struct queue_command *c)
  * and a kick may have gone to a descriptor that was replaced. */
 void queue_run_mail(struct queue *q)
 {
-	uint64_t interrupts[ARRAY_SIZE(q->mail_interrupts)];
 	struct direct_job *jobs;
 	struct queue_command *c;
-	unsigned n;
+	bool interrupted;
 
 	pthread_mutex_lock(&q->mail_lock);
 	jobs = q->mail_jobs;
 	q->mail_jobs = NULL;
 	c = q->mail_cmd;
 	q->mail_cmd = NULL;
-	n = q->mail_ninterrupts;
-	q->mail_ninterrupts = 0;
-	memcpy(interrupts, q->mail_interrupts, n * sizeof(interrupts[0]));
+	interrupted = q->mail_interrupted;
+	q->mail_interrupted = false;
 	pthread_mutex_unlock(&q->mail_lock);
 
 	while (jobs) {
@@ -309,8 +409,8 @@ void queue_run_mail(struct queue *q)
 		direct_done(jobs);
 		jobs = next;
 	}
-	if (n)
-		run_interrupts(q, interrupts, n);
+	if (interrupted)
+		run_interrupts(q);
 	if (c && run_command(q, c)) {
 		queue_finish_round(q);
 		pthread_mutex_lock(&q->mail_lock);
@@ -361,8 +461,7 @@ static void free_parts(struct queue *q)
 	for (uint32_t i = 0; i < q->nslots; i++)
 		free(q->slots[i]);
 	free(q->slots);
-	free(q->out);
-	free(q->in);
+	free(q->own_state);
 	free(q->args);
 	free(q->reply);
 	close_fd(&q->wake_fd);
@@ -373,8 +472,42 @@ static void free_parts(struct queue *q)
 	free(q);
 }
 
+/* The kernel copies answers into the state in one step, which a page that must first be made could fail in the middle. */
+static void prefault(void *p, size_t len)
+{
+	for (size_t i = 0; i < len; i += 4096)
+		*((volatile char *)p + i) = *((volatile char *)p + i);
+}
+
+/* What did a process before this one leave behind? */
+static void open_state(struct queue *q)
+{
+	struct state_ring *s = q->state;
+	uint32_t used = (uint32_t)(s->commit & STATE_COMMIT_USED);
+	uint64_t ticket;
+	uint16_t head = 0;
+
+	q->in = &s->in;
+	q->out = &s->out;
+	if (used > IPC_DGRAM_MAX || used % 8)
+		used = 0; /* it was taken over: what it asked is lost */
+	q->out_found = used != 0;
+	q->out_full = q->out_found;
+	q->out->used = used;
+	q->out->count = used != 0;
+	q->out->nfds = 0;
+	q->out->resent = false;
+	s->commit = (s->commit & ~(uint64_t)STATE_COMMIT_USED) | used;
+	q->inherited = virtq_own_next(s->own, &head, &ticket) || q->out_found || ((struct ipc_hdr *)s->in.buf)->dgram != 0 ||
+		       s->commit >> STATE_COMMIT_SHIFT;
+	q->resumed = q->inherited;
+	if (!q->inherited)
+		s->generation = q->dev->cfg.heir.generation;
+	prefault(q->in, sizeof(*q->in));
+}
+
 /* queue_new() - see queue.h. */
-struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk)
+struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk, struct state_ring *state)
 {
 	struct queue *q = calloc(1, sizeof(*q));
 	int e = ENOMEM;
@@ -397,12 +530,16 @@ struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void 
 	pthread_cond_init(&q->mail_done, NULL);
 	q->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	q->vq = virtq_new();
-	q->out = calloc(1, sizeof(*q->out));
-	q->in = calloc(1, sizeof(*q->in));
+	q->own_state = state ? NULL : calloc(1, sizeof(*state));
+	q->state = state ? state : q->own_state;
+	if (q->state)
+		open_state(q);
 	q->args = malloc(FUSE_ARGS_MAX);
 	q->reply = malloc(QUEUE_REPLY_MAX);
-	if (q->wake_fd >= 0 && q->vq && q->out && q->in && q->args && q->reply)
+	if (q->wake_fd >= 0 && q->vq && q->state && q->args && q->reply)
 		q->loop = queue_loop_new(q);
+	if (q->loop && q->inherited)
+		queue_loop_watch_link(q->loop, false, false); /* answers wait until it is known what was asked: link_open() */
 	if (q->loop)
 		e = pthread_create(&q->thread, NULL, queue_thread, q);
 	if (e) {

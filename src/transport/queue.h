@@ -7,6 +7,7 @@
 #define VFSD_QUEUE_H
 
 #include "transport/gmem.h"
+#include "transport/state.h"
 #include "transport/virtq.h"
 
 struct queue;
@@ -14,13 +15,15 @@ struct fuse_dev; /* what all rings share: session, handles, pool; see fuse_dev.h
 
 /* queue_new() - create the ring's state and its thread.
  * @index: 0 is the hiprio queue. @link_fd: socketpair to the fsworker, taken over. @bulk: this link's window of the
- * bulk area, mapped. NULL: no memory or no thread (errno tells). */
-struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk);
+ * bulk area, mapped. @state: what outlives this process of the ring; what one before this left there is gone on from.
+ * NULL: no memory or no thread (errno tells). */
+struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk, struct state_ring *state);
 
 /* queue_free() - stop the thread and free all. */
 void queue_free(struct queue *q);
 
-/* queue_start() - attach to the ring and begin to serve it once it is enabled. 0, -EINVAL, -EFAULT as virtq_start(). */
+/* queue_start() - attach to the ring and begin to serve it once it is enabled. 0, -EINVAL, -EFAULT as virtq_start().
+ * cfg->own is the queue's to set; with cfg->resume it goes on where a process before this one died. */
 int queue_start(struct queue *q, const struct virtq_config *cfg, struct gmem *m) NODISCARD;
 
 /* queue_stop() - take no more chains, wait until those in flight are answered (waiting locks are kept for a restart

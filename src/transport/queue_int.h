@@ -36,6 +36,8 @@ enum request_state {
 	REQUEST_POOL,
 	/* Its ring was reset while it was SENT or WAITING: the answer is dropped. */
 	REQUEST_ORPHAN,
+	/* Kept for a head that a process before this one asked about, until that is handed out again. */
+	REQUEST_KEPT,
 };
 
 /* Contents going between a file and guest memory on behalf of one request; see direct_io.c. */
@@ -51,6 +53,7 @@ struct direct_job {
 	uint32_t opcode;
 	uint64_t offset, offset2, len; /* of what is left to do */
 	uint64_t done;                 /* bytes before that */
+	struct state_row *append;      /* of a write at the end of the file; or NULL */
 	uint32_t mode;
 	int error;                     /* result: positive errno, or 0 and done (or offset for LSEEK) */
 	struct direct_job *next_done;
@@ -59,8 +62,8 @@ struct direct_job {
 struct request {
 	struct queue *q;
 	struct request *next; /* free list, bulk_wait */
-	uint32_t index;       /* of this slot; low half of the tag */
-	uint32_t gen;         /* high half: a late or forged answer never meets another request */
+	uint32_t index;       /* of this slot; low part of the tag */
+	uint64_t ticket;      /* of the chain, high part: a late or forged answer never meets another request */
 	enum request_state state;
 	uint16_t head;
 	uint16_t nseg;
@@ -109,13 +112,14 @@ struct queue {
 
 	struct virtq *vq;
 	struct gmem *mem; /* reference; NULL when stopped */
+	struct virtq_config cfg; /* what it was started with last */
 	bool enabled;
 	bool stopping;           /* CMD_STOP or CMD_DROP is waiting for requests to end */
 	struct queue_command *stop_cmd;
 	bool pushed;             /* heads were given back since the last virtq_publish() */
+	bool call;               /* the guest wants to be called */
 	bool reported_broken;
 	uint16_t last_base;      /* where the last stop left off */
-	struct virtq_config last_cfg; /* and of which ring */
 	int kick_fd, call_fd, err_fd, link_fd, wake_fd;
 
 	struct request **slots; /* grows up to the ring's size */
@@ -132,8 +136,17 @@ struct queue {
 	bool out_full; /* the link takes no more now: no pops until it does */
 	bool link_dead;
 	bool link_reap; /* it died in this round: what was asked over it is still to be answered */
-	struct ipc_batch *out;
+	struct ipc_batch *out; /* in the state, as `in` */
 	struct ipc_dgram *in;
+
+	/* What outlives this process; what it says at the start is of the one before. */
+	struct state_ring *state;
+	struct state_ring *own_state; /* the same when there is none: allocated */
+	bool inherited; /* there is something of the process before that the first start has to deal with */
+	bool resumed;   /* answers to questions of the process before may come, also to such that nobody waits for any more */
+	bool out_found; /* `out` is the process before's, and may have been sent: nothing is added */
+	const struct state_row *asked; /* the request being decoded was asked by the process before */
+
 	char *args;  /* FUSE_ARGS_MAX: the request being decoded */
 	char *reply; /* scratch for encoded replies */
 
@@ -141,8 +154,7 @@ struct queue {
 	pthread_cond_t mail_done; /* signalled when a command was done */
 	struct queue_command *mail_cmd;
 	struct direct_job *mail_jobs; /* finished by pool threads, last first */
-	uint64_t mail_interrupts[16]; /* uniques; more at once are lost, as INTERRUPT is only a hint */
-	unsigned mail_ninterrupts;
+	bool mail_interrupted; /* there are uniques in state->interrupts; more at once are lost, as INTERRUPT is only a hint */
 
 	struct iovec iov[VIRTQ_SEGS_MAX]; /* scratch of direct I/O on this thread */
 };
@@ -156,6 +168,7 @@ struct queue {
 void queue_run_mail(struct queue *q);
 void queue_run_ring(struct queue *q);
 void queue_finish_round(struct queue *q);
+void queue_publish(struct queue *q);
 void queue_post_done(struct queue *q, struct direct_job *job);
 void queue_post_interrupt(struct queue *q, uint64_t unique);
 void queue_report_broken(struct queue *q);
@@ -170,7 +183,11 @@ void queue_loop_watch_link(struct queue_loop *l, bool read, bool write);
 
 /* request.c */
 void request_begin(struct queue *q, const struct virtq_elem *e);
-struct request *request_alloc(struct queue *q);
+struct request *request_alloc(struct queue *q, uint64_t ticket);
+int request_keep_slots(struct queue *q, uint32_t size);
+bool request_was_asked(void *q, uint16_t head, uint64_t ticket);
+struct state_row *request_row(struct request *r);
+struct handle *request_handle(struct request *r, uint64_t fh);
 void request_set_waiting(struct request *r, bool on);
 void request_free(struct request *r);
 bool request_keep(struct request *r);
@@ -192,10 +209,14 @@ void request_answer(struct request *r, const struct ipc_msg *m);
 
 /* worker_link.c */
 void *link_add(struct request *r, uint16_t type, uint32_t tail_len, char **tail);
-void *link_add_no_reply(struct queue *q, uint16_t type, uint32_t tail_len, char **tail);
+void *link_add_no_reply(struct request *r, uint16_t type, uint32_t tail_len, char **tail);
+void link_commit(struct queue *q);
 void link_flush(struct queue *q);
 void link_read(struct queue *q);
+void link_open(struct queue *q);
+void link_found(struct queue *q, bool wanted);
 void link_cancel(struct request *r);
+void link_cancel_inherited(struct queue *q);
 void link_end_round(struct queue *q);
 void link_bulk_write(struct request *r);
 void link_bulk_read(struct request *r);

@@ -3,8 +3,14 @@
  * Role: transport. Distrusted: the guest. A request's bytes are copied out of guest memory once, into q->args, and only
  * the copy is looked at. Whatever is wrong with it costs the guest an error reply; when there is not even room for one,
  * the chain goes back with nothing written.
+ *
+ * A chain of which the process before this one had asked the fsworker (queue.asked) is decoded once more, by the same functions:
+ * what they would ask goes nowhere, the request gets the slot and so the tag that its question has, and waits for the answer. It
+ * is not served from a granted descriptor then, whatever there is of them: the fsworker is at it.
  */
 #include "transport/queue_int.h"
+
+#include "common/crashpoint.h"
 
 #include <limits.h>
 
@@ -14,24 +20,28 @@ static request_fn *const handlers[FW_OPCODE_END] = {
 #undef FUSE_OP
 };
 
-/* request_alloc() - a free slot; NULL when memory is short. */
-struct request *request_alloc(struct queue *q)
+/* One slot more, which is in no list. */
+static struct request *add_slot(struct queue *q)
 {
-	struct request *r = q->free;
+	struct request *r;
 
-	if (r) {
-		q->free = r->next;
-	} else {
-		if (q->nslots == q->slots_max)
-			return NULL;
-		r = calloc(1, sizeof(*r));
-		if (!r)
-			return NULL;
-		r->q = q;
-		r->index = q->nslots;
-		q->slots[q->nslots++] = r;
-	}
-	r->gen++;
+	if (q->nslots == q->slots_max)
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->q = q;
+	r->index = q->nslots;
+	q->slots[q->nslots++] = r;
+	return r;
+}
+
+/* A slot begins to be a request's. */
+static void begin(struct request *r, uint64_t ticket)
+{
+	struct queue *q = r->q;
+
+	r->ticket = ticket;
 	r->state = REQUEST_NEW;
 	r->bulk_slot = -1;
 	r->parked_error = -1;
@@ -41,7 +51,117 @@ struct request *request_alloc(struct queue *q)
 	r->nseg = r->nout = 0;
 	r->direct.done = 0;
 	q->active++;
+}
+
+/* request_alloc() - a free slot; NULL when memory is short. */
+struct request *request_alloc(struct queue *q, uint64_t ticket)
+{
+	struct request *r = q->free;
+
+	if (r)
+		q->free = r->next;
+	else
+		r = add_slot(q);
+	if (r)
+		begin(r, ticket);
 	return r;
+}
+
+/* The row of a chain in flight, if it says that the fsworker was asked. A message counts when the batch's length covers it, or
+ * when its batch has been sent. */
+static const struct state_row *asked_row(struct queue *q, uint16_t head, uint64_t ticket)
+{
+	const struct state_row *row = &q->state->row[head];
+
+	return row->ticket == ticket && row->asked && row->asked <= q->state->commit ? row : NULL;
+}
+
+/* request_was_asked() - for virtq_again_first(). */
+bool request_was_asked(void *q, uint16_t head, uint64_t ticket)
+{
+	return asked_row(q, head, ticket);
+}
+
+/* request_keep_slots() - for the answers to what the process before this one asked: each must find its slot. 0 or -ENOMEM. */
+int request_keep_slots(struct queue *q, uint32_t size)
+{
+	uint16_t head = 0;
+	uint32_t need = 0, first = q->nslots;
+	uint64_t ticket;
+	struct request **slots;
+
+	for (; virtq_own_next(q->state->own, &head, &ticket); head++) {
+		const struct state_row *row = asked_row(q, head, ticket);
+
+		if (row && row->index < 2 * VIRTQ_SIZE_MAX)
+			need = MAX(need, row->index + 1);
+	}
+	if (need <= first)
+		return 0;
+	slots = realloc(q->slots, (need + size) * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	q->slots = slots;
+	q->slots_max = need + size;
+	while (q->nslots < need) {
+		struct request *r = add_slot(q);
+
+		if (!r)
+			return -ENOMEM;
+		r->bulk_slot = -1;
+	}
+	for (head = 0; virtq_own_next(q->state->own, &head, &ticket); head++) {
+		const struct state_row *row = asked_row(q, head, ticket);
+
+		if (!row || row->index >= q->nslots || row->index < first)
+			continue;
+		q->slots[row->index]->state = REQUEST_KEPT;
+		q->slots[row->index]->ticket = ticket;
+		if (row->slot >= 0 && row->slot < (int)IPC_BULK_SLOTS)
+			q->bulk_free &= ~(1u << row->slot);
+	}
+	for (uint32_t i = q->nslots; i-- > first;)
+		if (q->slots[i]->state == REQUEST_FREE) {
+			q->slots[i]->next = q->free;
+			q->free = q->slots[i];
+		}
+	return 0;
+}
+
+/* The slot that was kept for a chain which was asked. NULL: nobody answers it, or two claim the slot. */
+static struct request *kept(struct queue *q, const struct state_row *row)
+{
+	struct request *r = row->index < q->nslots ? q->slots[row->index] : NULL;
+
+	if (!r || r->state != REQUEST_KEPT || r->ticket != row->ticket)
+		return NULL;
+	begin(r, row->ticket);
+	return r;
+}
+
+/* request_row() - what is remembered of r's chain, emptied if it was another's. */
+struct state_row *request_row(struct request *r)
+{
+	struct state_row *row = &r->q->state->row[r->head];
+
+	if (row->ticket == r->ticket)
+		return row;
+	row->asked = 0;
+	row->flags = 0;
+	row->parked = 0;
+	row->done = 0;
+	row->slot = -1;
+	row->index = ROW_NO_INDEX;
+	state_order();
+	row->ticket = r->ticket;
+	state_order();
+	return row;
+}
+
+/* request_handle() - as handles_get(), but none for what the fsworker was asked already. */
+struct handle *request_handle(struct request *r, uint64_t fh)
+{
+	return r->q->asked ? NULL : handles_get(r->q->dev->handles, fh);
 }
 
 /* request_set_waiting() - a lock that may wait (from SENT), or one that does so no longer (to SENT). */
@@ -248,25 +368,14 @@ static void refuse(struct request *r, int error, const char *what)
 		request_reply_error(r, error);
 }
 
-/* request_begin() - take one chain off the ring and have it served. */
-void request_begin(struct queue *q, const struct virtq_elem *e)
+static void serve(struct request *r, const struct virtq_elem *e)
 {
-	struct request *r = request_alloc(q);
+	struct queue *q = r->q;
 	struct fw_in_header *h = (struct fw_in_header *)q->args;
 	struct fuse_req fr;
 	uint32_t want = 0;
 	int error;
 
-	if (!r) {
-		log_limited(LOG_LVL_ERR, "ring %u: no memory for one more request", q->index);
-		virtq_push(q->vq, e->head, 0);
-		q->pushed = true;
-		return;
-	}
-	r->head = e->head;
-	r->seg = e->seg + e->nout;
-	r->nseg = e->nin;
-	r->reply_room = e->in_len;
 	memset(h, 0, sizeof(*h));
 	if (!copy_out(q, e, 0, MIN(e->out_len, sizeof(*h)))) {
 		r->unique = 0;
@@ -315,4 +424,37 @@ void request_begin(struct queue *q, const struct virtq_elem *e)
 		r->nout = e->nout;
 	}
 	handlers[r->opcode](r, &fr);
+}
+
+/* request_begin() - take one chain off the ring and have it served. */
+void request_begin(struct queue *q, const struct virtq_elem *e)
+{
+	const struct state_row *row = unlikely(e->again) ? asked_row(q, e->head, e->ticket) : NULL;
+	struct request *r = row ? kept(q, row) : NULL;
+
+	if (!r)
+		r = request_alloc(q, e->ticket);
+	if (!r) {
+		log_limited(LOG_LVL_ERR, "ring %u: no memory for one more request", q->index);
+		virtq_push(q->vq, e->head, 0);
+		q->pushed = true;
+		return;
+	}
+	r->head = e->head;
+	r->seg = e->seg + e->nout;
+	r->nseg = e->nin;
+	r->reply_room = e->in_len;
+	q->asked = row;
+	serve(r, e);
+	q->asked = NULL;
+	link_commit(q);
+	if (unlikely(row) && r->state == REQUEST_WAITING && r->ticket == e->ticket) {
+		if (row->parked) {
+			request_set_waiting(r, false);
+			request_reply_error(r, row->parked - 1);
+		} else if (row->flags & ROW_CANCEL) {
+			r->cancel = true;
+			q->ncancels++;
+		}
+	}
 }

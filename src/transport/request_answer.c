@@ -75,8 +75,8 @@ static bool take_grant(struct request *r, const struct ipc_msg *m, uint64_t fh, 
 {
 	int error;
 
-	if (m->nfds == 0)
-		return true;
+	if (m->nfds == 0 || m->fds[0] < 0)
+		return true; /* without one, or it was lost, or taken, when the process before this one died */
 	if (r->q->dev->cfg.flags & CFG_FORWARDED) {
 		wrong(r, "a descriptor, where none may be");
 		return false;
@@ -84,9 +84,9 @@ static bool take_grant(struct request *r, const struct ipc_msg *m, uint64_t fh, 
 	r->reserved = false;
 	error = handles_add(r->q->dev->handles, fh, nodeid, ipc_take_fd(r->q->in, m, 0),
 			    r->flags & ~(uint32_t)O_DIRECT, mode);
-	if (error == 0)
+	if (error == 0 || (error == -EEXIST && r->q->inherited))
 		return true;
-	if (error == -EPROTO)
+	if (error == -EPROTO || error == -EEXIST)
 		wrong(r, "a handle that cannot be");
 	else
 		request_reply_error(r, -error);
@@ -215,8 +215,7 @@ static void answer_getlk(struct request *r, const struct ipc_getlk_rep *l)
 
 static void answer_init(struct request *r)
 {
-	__atomic_store_n(&r->q->dev->session_flags, r->init_flags, __ATOMIC_RELAXED);
-	__atomic_store_n(&r->q->dev->session_up, true, __ATOMIC_RELEASE);
+	fuse_dev_session(r->q->dev, r->init_flags);
 	request_reply(r, 0, &r->init_out, sizeof(r->init_out));
 }
 

@@ -94,7 +94,7 @@ void request_tmpfile(struct request *r, const struct fuse_req *fr)
 void request_read(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_read_in *in = fr->arg;
-	struct handle *h = handles_get(r->q->dev->handles, in->fh);
+	struct handle *h = request_handle(r, in->fh);
 
 	if (r->reply_room < sizeof(struct fw_out_header) ||
 	    in->size > r->reply_room - sizeof(struct fw_out_header)) {
@@ -146,7 +146,7 @@ void request_write(struct request *r, const struct fuse_req *fr)
 	/* Each write says whether it appends. A guest with a write-back cache knows best where its file ends. */
 	if ((in->flags & O_APPEND) && !(in->write_flags & FW_WRITE_CACHE) && !fuse_dev_has(r->q->dev, FW_WRITEBACK_CACHE))
 		r->write.flags |= IPC_WRITE_APPEND;
-	h = handles_get(r->q->dev->handles, in->fh);
+	h = request_handle(r, in->fh);
 	if (h && (kill || !__atomic_load_n(&h->suidgid, __ATOMIC_RELAXED))) {
 		direct_write(r, h);
 		return;
@@ -185,7 +185,7 @@ void request_flush(struct request *r, const struct fuse_req *fr)
 void request_fsync(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_fsync_in *in = fr->arg;
-	struct handle *h = handles_get(r->q->dev->handles, in->fh);
+	struct handle *h = request_handle(r, in->fh);
 
 	if (h) {
 		r->direct = (struct direct_job){ .mode = in->fsync_flags & FW_FSYNC_FDATASYNC };
@@ -203,16 +203,21 @@ void request_fsync(struct request *r, const struct fuse_req *fr)
 void request_fallocate(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_fallocate_in *in = fr->arg;
-	struct handle *h = handles_get(r->q->dev->handles, in->fh);
+	struct handle *h;
 	/* The protocol has no flag for it here: root in the guest keeps the bits, others lose them, as on a host. Who cannot
 	 * be told from others (FW_INVALID_ID, guests since 6.12) counts as one of them. */
 	bool kill = fr->h.uid != 0;
 
 	if (in->offset > INT64_MAX || in->length > INT64_MAX) {
-		handle_put(h);
 		request_reply_error(r, EINVAL);
 		return;
 	}
+	/* These move what lies behind: who was interrupted cannot do it again. No Linux guest sends them. */
+	if (in->mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) {
+		request_reply_error(r, EOPNOTSUPP);
+		return;
+	}
+	h = request_handle(r, in->fh);
 	if (h && (kill || !__atomic_load_n(&h->suidgid, __ATOMIC_RELAXED))) {
 		r->direct = (struct direct_job){ .mode = in->mode, .offset = in->offset, .len = in->length };
 		direct_submit(r, h, NULL);
@@ -233,7 +238,7 @@ void request_fallocate(struct request *r, const struct fuse_req *fr)
 void request_lseek(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_lseek_in *in = fr->arg;
-	struct handle *h = handles_get(r->q->dev->handles, in->fh);
+	struct handle *h = request_handle(r, in->fh);
 
 	if (h) {
 		struct fw_lseek_out out = { 0 };
@@ -269,8 +274,8 @@ void request_copy_file_range(struct request *r, const struct fuse_req *fr)
 	if (r->opcode == FW_COPY_FILE_RANGE)
 		len = MIN(len, UINT32_MAX & ~(uint64_t)4095);
 	len = MIN(len, (uint64_t)INT64_MAX);
-	from = handles_get(r->q->dev->handles, in->fh_in);
-	to = handles_get(r->q->dev->handles, in->fh_out);
+	from = request_handle(r, in->fh_in);
+	to = request_handle(r, in->fh_out);
 	if (from && to && (kill || !__atomic_load_n(&to->suidgid, __ATOMIC_RELAXED))) {
 		r->direct = (struct direct_job){ .offset = in->off_in, .offset2 = in->off_out, .len = len };
 		direct_submit(r, from, to);

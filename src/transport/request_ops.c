@@ -68,7 +68,7 @@ void request_forget(struct request *r, const struct fuse_req *fr)
 	struct ipc_forget_req *m;
 	char *tail;
 
-	m = link_add_no_reply(r->q, IPC_FORGET, sizeof(one), &tail);
+	m = link_add_no_reply(r, IPC_FORGET, sizeof(one), &tail);
 	if (m) {
 		m->count = 1;
 		memcpy(tail, &one, sizeof(one));
@@ -91,7 +91,7 @@ void request_batch_forget(struct request *r, const struct fuse_req *fr)
 		struct ipc_forget_req *m;
 		char *tail;
 
-		m = link_add_no_reply(r->q, IPC_FORGET, (uint32_t)(n * sizeof(struct ipc_forget_one)), &tail);
+		m = link_add_no_reply(r, IPC_FORGET, (uint32_t)(n * sizeof(struct ipc_forget_one)), &tail);
 		if (!m)
 			break;
 		m->count = n;

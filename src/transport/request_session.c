@@ -18,7 +18,7 @@ void request_init(struct request *r, const struct fuse_req *fr)
 		request_reply(r, error, &r->init_out, sizeof(r->init_out));
 		return;
 	}
-	__atomic_store_n(&r->q->dev->session_up, false, __ATOMIC_RELEASE);
+	fuse_dev_no_session(r->q->dev);
 	handles_clear(r->q->dev->handles);
 	m = link_add(r, IPC_INIT, 0, NULL);
 	if (m)
@@ -28,7 +28,7 @@ void request_init(struct request *r, const struct fuse_req *fr)
 void request_destroy(struct request *r, const struct fuse_req *fr)
 {
 	(void)fr;
-	__atomic_store_n(&r->q->dev->session_up, false, __ATOMIC_RELEASE);
+	fuse_dev_no_session(r->q->dev);
 	handles_clear(r->q->dev->handles);
 	link_add(r, IPC_DESTROY, 0, NULL);
 }
@@ -41,7 +41,8 @@ void request_interrupt(struct request *r, const struct fuse_req *fr)
 	for (unsigned i = 0; i < QUEUES_MAX; i++) {
 		struct queue *q = __atomic_load_n(&r->q->dev->queues[i], __ATOMIC_ACQUIRE);
 
-		if (q && __atomic_load_n(&q->nwaiting, __ATOMIC_RELAXED))
+		/* A ring that has not taken over yet does not know who waits. */
+		if (q && (__atomic_load_n(&q->nwaiting, __ATOMIC_RELAXED) || __atomic_load_n(&q->inherited, __ATOMIC_RELAXED)))
 			queue_post_interrupt(q, in->unique);
 	}
 	request_end(r, 0);

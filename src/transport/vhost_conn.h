@@ -7,12 +7,16 @@
 #ifndef VFSD_VHOST_CONN_H
 #define VFSD_VHOST_CONN_H
 
+#include "transport/state.h"
 #include "transport/vhost_msg.h"
 
 struct vhost_conn {
 	int fd;
-	uint32_t got; /* bytes of the current message, header included */
-	struct vhost_msg msg;
+	uint32_t generation;
+	struct state_conn *state; /* what is being received: outlives the process, or is &own */
+	struct vhost_msg msg; /* once it is whole */
+	bool whole;
+	struct state_conn own;
 };
 
 /* A reply. Its descriptor is borrowed. */
@@ -24,6 +28,23 @@ struct vhost_reply {
 
 /* vhost_conn_init() - @fd: a connected stream socket, taken over. */
 void vhost_conn_init(struct vhost_conn *c, int fd);
+
+/* vhost_conn_keep() - after vhost_conn_init(): from now on this is what is being received, with numbers of @generation in it. */
+void vhost_conn_keep(struct vhost_conn *c, struct state_conn *state, uint32_t generation);
+
+/* vhost_conn_inherit() - in a successor, before its predecessors' holders end: make what was received ours.
+ * Return the connection, or -1 when there was none yet. */
+int vhost_conn_inherit(struct state_conn *state, uint32_t generation, const struct state_fetch *f);
+
+/* vhost_conn_accept() - from a listening socket, into the state. The connection or -errno. */
+int vhost_conn_accept(struct state_conn *state, uint32_t generation, int listen_fd) NODISCARD;
+
+/* vhost_conn_number() - of the message that is being received; the one before had another. */
+static inline uint32_t vhost_conn_number(const struct vhost_conn *c)
+{
+	return STATE_NUMBER(c->state->progress);
+}
+
 void vhost_conn_close(struct vhost_conn *c);
 
 /* vhost_conn_recv() - go on receiving. Return 1: conn->msg is whole, and is forgotten (with every descriptor nobody took)
@@ -32,7 +53,8 @@ void vhost_conn_close(struct vhost_conn *c);
 int vhost_conn_recv(struct vhost_conn *c, const char **why) NODISCARD;
 void vhost_conn_done(struct vhost_conn *c);
 
-/* vhost_conn_send() - send a reply whole. 0, -ETIMEDOUT when the VMM does not read, or -errno. */
+/* vhost_conn_send() - send the reply to the message that is whole, unless it was sent already by a process before this one.
+ * 0, -ETIMEDOUT when the VMM does not read, or -errno. */
 int vhost_conn_send(struct vhost_conn *c, const struct vhost_reply *r) NODISCARD;
 
 /* vhost_msg_take_fd() - take over the i-th descriptor of a message; -1 when there is none. */

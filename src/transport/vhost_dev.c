@@ -7,11 +7,26 @@
  * does it, and the reply follows from the result. Messages that name a ring are in vhost_ring.c.
  *
  * RESET_DEVICE keeps guest memory and the protocol features: QEMU sends neither again.
+ *
+ * What outlives this process (state.h) is a picture of the device, made anew by dev_keep() and made valid by one store. A
+ * successor that finds a message which is not noted as obeyed obeys it again, whatever had been done of it, so the picture may
+ * show any part of its effects; in each of these orders:
+ *
+ *	SET_MEM_TABLE, *_MEM_REG	the new regions are noted, then rings follow, then the old descriptors are closed
+ *	KICK, CALL, ERR			the new descriptor is noted, then the ring gets it, which closes the old one
+ *	a ring starts			it is noted that it runs, then it may take the first chain: who finds that it did not run
+ *					would begin anew, and answer twice
+ *	a ring stops			it stops, then it is noted where: who finds that it ran goes on, and stops it again
+ *	all others			have no effect but in here, or may be done twice
+ *
+ * The number of the message and its reply are noted in one picture with its effects: then it is over.
  */
 #include "transport/vhost_dev_int.h"
 
 #include <endian.h>
+#include <sys/stat.h>
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 
 #define FEATURES_OFFERED                                                             \
@@ -103,10 +118,23 @@ static int do_get_config(struct vhost_dev *dev, struct vhost_msg *msg, struct vh
  * which is what such a VMM needs as well, the channel is offered, and its descriptor kept open and never touched. */
 static int do_set_backend_req_fd(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
 {
+	int old = dev->backend_req_fd;
+
 	(void)reply;
-	close_fd(&dev->backend_req_fd);
 	dev->backend_req_fd = take_fd(&msg->fds[0]);
+	dev_keep(dev);
+	close_fd(&old);
 	return 0;
+}
+
+static void drop_inflight(struct vhost_dev *dev)
+{
+	int old = take_fd(&dev->inflight_fd);
+
+	gmem_unref(dev->inflight);
+	dev->inflight = NULL;
+	dev_keep(dev);
+	close_fd(&old);
 }
 
 static int do_reset_device(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
@@ -120,8 +148,7 @@ static int do_reset_device(struct vhost_dev *dev, struct vhost_msg *msg, struct 
 		uint64_t len = dev->inflight_queues * vhost_inflight_stride(dev->inflight_size);
 
 		memset(gmem_at(dev->inflight, (struct gpa){ 0 }, len), 0, len);
-		gmem_unref(dev->inflight);
-		dev->inflight = NULL;
+		drop_inflight(dev);
 	}
 	dev->env.features = 0;
 	return 0;
@@ -159,9 +186,10 @@ static int add_region(struct gmem *old, const struct vhost_region *r, int fd, co
 	return err;
 }
 
-/* A new set takes the place of the old one: running rings follow, those that waited for their memory start. */
+/* A new set takes the place of the old one: running rings follow, those that waited for their memory start. It is noted already. */
 static void set_memory(struct vhost_dev *dev, struct gmem *m)
 {
+	CRASHPOINT("memory-noted");
 	for (uint32_t i = 0; i < dev->env.nrings; i++) {
 		if (!dev->ring_env[i].running || queue_set_gmem(dev->ring[i].queue, m) == 0)
 			continue;
@@ -179,7 +207,8 @@ static int do_set_mem_table(struct vhost_dev *dev, struct vhost_msg *msg, struct
 {
 	const struct vhost_mem_table *t = &msg->p.table;
 	struct gmem *m = gmem_new();
-	int r = m ? 0 : -ENOMEM;
+	int r = m ? 0 : -ENOMEM, old[GMEM_SLOTS_MAX];
+	uint32_t nold = dev->nrows;
 
 	(void)reply;
 	for (uint32_t i = 0; i < t->count && !r; i++) {
@@ -195,7 +224,15 @@ static int do_set_mem_table(struct vhost_dev *dev, struct vhost_msg *msg, struct
 		gmem_unref(m);
 		return r;
 	}
+	for (uint32_t i = 0; i < nold; i++)
+		old[i] = dev->row[i].fd;
+	for (uint32_t i = 0; i < t->count; i++)
+		dev->row[i] = (struct region_row){ t->region[i], vhost_msg_take_fd(msg, i) };
+	dev->nrows = t->count;
+	dev_keep(dev);
 	set_memory(dev, m);
+	for (uint32_t i = 0; i < nold; i++)
+		close_fd(&old[i]);
 	return 0;
 }
 
@@ -213,9 +250,12 @@ static int do_add_mem_reg(struct vhost_dev *dev, struct vhost_msg *msg, struct v
 	int r = add_region(dev->mem, &msg->p.reg.region, msg->fds[0], "guest memory", &m);
 
 	(void)reply;
-	if (!r)
-		set_memory(dev, m);
-	return r;
+	if (r)
+		return r;
+	dev->row[dev->nrows++] = (struct region_row){ msg->p.reg.region, vhost_msg_take_fd(msg, 0) };
+	dev_keep(dev);
+	set_memory(dev, m);
+	return 0;
 }
 
 static int do_rem_mem_reg(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
@@ -227,12 +267,21 @@ static int do_rem_mem_reg(struct vhost_dev *dev, struct vhost_msg *msg, struct v
 		.user_addr = reg->user_addr,
 	};
 	struct gmem *m;
-	int r = gmem_without_region(dev->mem, &d, &m);
+	int r = gmem_without_region(dev->mem, &d, &m), old;
+	uint32_t i = 0;
 
 	(void)reply;
-	if (!r)
-		set_memory(dev, m);
-	return r;
+	if (r)
+		return r;
+	while (i < dev->nrows && dev->row[i].r.guest_addr != reg->guest_addr)
+		i++;
+	old = i < dev->nrows ? dev->row[i].fd : -1;
+	if (i < dev->nrows)
+		dev->row[i] = dev->row[--dev->nrows];
+	dev_keep(dev);
+	set_memory(dev, m);
+	close_fd(&old);
+	return 0;
 }
 
 /* in-flight region --------------------------------------------------------------------------------- */
@@ -254,27 +303,40 @@ static int do_get_inflight(struct vhost_dev *dev, struct vhost_msg *msg, struct 
 	return 0;
 }
 
+static int map_inflight(uint64_t offset, uint64_t bytes, int fd, struct gmem **out)
+{
+	const struct vhost_region r = { .size = bytes, .mmap_offset = offset };
+	struct gmem *none = gmem_new();
+	int err = none ? add_region(none, &r, fd, "the in-flight region", out) : -ENOMEM;
+
+	gmem_unref(none);
+	if (!err && (uintptr_t)gmem_at(*out, (struct gpa){ 0 }, 1) % 8) {
+		gmem_unref(*out);
+		err = -EINVAL;
+	}
+	return err;
+}
+
 /* The region is guest memory of a kind: the VMM made it and may truncate it, so gmem keeps it. Rings that run go on
  * with the one they have. */
 static int do_set_inflight(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
 {
 	const struct vhost_inflight *in = &msg->p.inflight;
-	const struct vhost_region r = { .size = in->mmap_size, .mmap_offset = in->mmap_offset };
-	struct gmem *none = gmem_new(), *m = NULL;
-	int err = none ? add_region(none, &r, msg->fds[0], "the in-flight region", &m) : -ENOMEM;
+	struct gmem *m = NULL;
+	int old = dev->inflight_fd, err = map_inflight(in->mmap_offset, in->mmap_size, msg->fds[0], &m);
 
 	(void)reply;
-	gmem_unref(none);
 	if (err)
 		return err;
-	if ((uintptr_t)gmem_at(m, (struct gpa){ 0 }, 1) % 8) {
-		gmem_unref(m);
-		return -EINVAL;
-	}
 	gmem_unref(dev->inflight);
 	dev->inflight = m;
 	dev->inflight_queues = in->num_queues;
 	dev->inflight_size = in->queue_size;
+	dev->inflight_offset = in->mmap_offset;
+	dev->inflight_bytes = in->mmap_size;
+	dev->inflight_fd = vhost_msg_take_fd(msg, 0);
+	dev_keep(dev);
+	close_fd(&old);
 	return 0;
 }
 
@@ -368,6 +430,219 @@ bool vhost_dev_handle(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost
 	return true;
 }
 
+/* what outlives this process ------------------------------------------------------------------------ */
+
+static uint32_t held(const struct vhost_dev *dev, int fd)
+{
+	return state_held(dev->state->generation, fd);
+}
+
+static void keep_ring(const struct vhost_dev *dev, uint32_t i, struct state_vring *out)
+{
+	const struct ring *ring = &dev->ring[i];
+	const struct vhost_ring_env *env = &dev->ring_env[i];
+
+	*out = (struct state_vring){
+		.desc = ring->addr.desc,
+		.avail = ring->addr.avail,
+		.used = ring->addr.used,
+		.num = env->num,
+		.base = ring->base,
+		.flags = (uint16_t)((ring->addr_set ? SVR_ADDR : 0) | (ring->kick_set ? SVR_KICK : 0) |
+				    (ring->enabled ? SVR_ENABLED : 0) | (env->running || ring->resume ? SVR_RUNNING : 0)),
+		.kick = held(dev, ring->kick_fd),
+		.call = held(dev, ring->call_fd),
+		.err = held(dev, ring->err_fd),
+	};
+}
+
+/**
+ * dev_keep() - Write down what the device is now
+ * @dev:	The device
+ */
+void dev_keep(struct vhost_dev *dev)
+{
+	struct state_device *d;
+
+	if (!dev->state)
+		return;
+	d = state_draft(dev->state);
+	d->features = dev->env.features;
+	d->proto = dev->env.proto;
+	d->obeyed = dev->obeyed;
+	d->reply_due = dev->reply_due;
+	d->reply_hdr = dev->reply.hdr;
+	d->reply_held = held(dev, dev->reply_due ? dev->reply.fd : -1);
+	memcpy(d->reply, &dev->reply.p, sizeof(d->reply));
+	d->backend_req = held(dev, dev->backend_req_fd);
+	d->inflight = held(dev, dev->inflight_fd);
+	d->inflight_queues = dev->inflight_queues;
+	d->inflight_size = dev->inflight_size;
+	d->inflight_offset = dev->inflight_offset;
+	d->inflight_bytes = dev->inflight_bytes;
+	d->nregions = dev->nrows;
+	for (uint32_t i = 0; i < dev->nrows; i++) {
+		const struct vhost_region *r = &dev->row[i].r;
+
+		d->region[i] = (struct state_region){ r->guest_addr, r->size, r->user_addr, r->mmap_offset,
+						      held(dev, dev->row[i].fd), 0 };
+	}
+	for (uint32_t i = 0; i < dev->env.nrings; i++)
+		keep_ring(dev, i, &d->ring[i]);
+	state_commit(dev->state);
+}
+
+/**
+ * vhost_dev_obeyed() - A message's effects are complete
+ * @dev:	The device
+ * @number:	Of the message
+ * @reply:	What is to be sent, or NULL
+ */
+void vhost_dev_obeyed(struct vhost_dev *dev, uint32_t number, const struct vhost_reply *reply)
+{
+	dev->obeyed = number;
+	dev->reply_due = reply != NULL;
+	if (reply)
+		dev->reply = *reply;
+	dev_keep(dev);
+}
+
+/**
+ * vhost_dev_answered() - Was a message obeyed before this process began?
+ * @dev:	The device
+ * @number:	Of the message
+ * @due:	Out: it has a reply
+ * @reply:	Out: which
+ *
+ * Return: true when it was
+ */
+bool vhost_dev_answered(struct vhost_dev *dev, uint32_t number, bool *due, struct vhost_reply *reply)
+{
+	if (!dev->state || dev->obeyed != number)
+		return false;
+	*due = dev->reply_due;
+	*reply = dev->reply;
+	return true;
+}
+
+static void inherit_regions(struct vhost_dev *dev, const struct state_device *d, const struct state_fetch *f)
+{
+	uint32_t n = MIN(d->nregions, GMEM_SLOTS_MAX), numbers[GMEM_SLOTS_MAX] = { 0 };
+	int fds[GMEM_SLOTS_MAX];
+
+	for (uint32_t i = 0; i < n; i++)
+		numbers[i] = d->region[i].held;
+	state_fetch_all(f, numbers, fds, n);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct state_region *s = &d->region[i];
+		const struct vhost_region r = { s->guest, s->size, s->user, s->offset };
+		struct gmem *m = NULL;
+
+		if (fds[i] < 0 || add_region(dev->mem, &r, fds[i], "guest memory", &m)) {
+			close_fd(&fds[i]);
+			continue;
+		}
+		gmem_unref(dev->mem);
+		dev->mem = m;
+		dev->row[dev->nrows++] = (struct region_row){ r, fds[i] };
+	}
+}
+
+static void inherit_inflight(struct vhost_dev *dev, const struct state_device *d, const struct state_fetch *f)
+{
+	int fd = state_fetch_one(f, d->inflight);
+
+	if (fd < 0 || d->inflight_queues == 0 || d->inflight_queues > dev->env.nrings || d->inflight_size == 0 ||
+	    d->inflight_bytes < d->inflight_queues * vhost_inflight_stride(d->inflight_size) ||
+	    map_inflight(d->inflight_offset, d->inflight_bytes, fd, &dev->inflight)) {
+		close_fd(&fd);
+		dev->inflight = NULL;
+		return;
+	}
+	dev->inflight_fd = fd;
+	dev->inflight_queues = d->inflight_queues;
+	dev->inflight_size = d->inflight_size;
+	dev->inflight_offset = d->inflight_offset;
+	dev->inflight_bytes = d->inflight_bytes;
+}
+
+/* Events are written to these: a file of the guest's must not stand there. */
+static int event_fd(int fd)
+{
+	struct stat st;
+
+	if (fd >= 0 && (fstat(fd, &st) || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode)))
+		close_fd(&fd);
+	return fd;
+}
+
+static void inherit_ring(struct vhost_dev *dev, uint32_t i, const struct state_vring *s, const struct state_fetch *f)
+{
+	const uint32_t numbers[3] = { s->kick, s->call, s->err };
+	struct ring *ring = &dev->ring[i];
+	int fds[3] = { -1, -1, -1 };
+
+	if (s->kick || s->call || s->err)
+		state_fetch_all(f, numbers, fds, 3);
+	ring->kick_fd = event_fd(fds[0]);
+	ring->call_fd = event_fd(fds[1]);
+	ring->err_fd = event_fd(fds[2]);
+	ring->addr = (struct vhost_vring_addr){ .index = i, .desc = s->desc, .avail = s->avail, .used = s->used };
+	ring->addr_set = s->flags & SVR_ADDR;
+	ring->kick_set = s->flags & SVR_KICK;
+	ring->enabled = s->flags & SVR_ENABLED;
+	ring->resume = s->flags & SVR_RUNNING;
+	ring->base = s->base;
+	/* As vhost_msg.c would have it; virtq_start() looks at the addresses. */
+	if (s->num <= VIRTQ_SIZE_MAX && !(s->num & (s->num - 1)))
+		dev->ring_env[i].num = s->num;
+}
+
+/**
+ * vhost_dev_inherit() - Become the device that the process before this one left behind
+ * @dev:	The device, new
+ * @f:		Where descriptors are
+ *
+ * When it returns everything is ours, and the state says so.
+ */
+void vhost_dev_inherit(struct vhost_dev *dev, const struct state_fetch *f)
+{
+	const struct state_device *d = state_device(dev->state);
+
+	dev->env.features = d->features & dev->env.features_offered;
+	dev->env.proto = d->proto & dev->env.proto_offered;
+	dev->obeyed = d->obeyed;
+	dev->reply_due = d->reply_due && d->reply_hdr.size <= sizeof(d->reply);
+	dev->reply.hdr = d->reply_hdr;
+	memcpy(&dev->reply.p, d->reply, sizeof(d->reply));
+	/* Else its number may mean something else by now. */
+	if (dev->reply_due && dev->obeyed == STATE_NUMBER(dev->state->head->conn.progress))
+		dev->reply.fd = state_fetch_one(f, d->reply_held);
+	dev->backend_req_fd = state_fetch_one(f, d->backend_req);
+	inherit_regions(dev, d, f);
+	inherit_inflight(dev, d, f);
+	for (uint32_t i = 0; i < dev->env.nrings; i++) {
+		inherit_ring(dev, i, &d->ring[i], f);
+		state_ring_inherit(state_ring(dev->state, i), dev->state->generation, f);
+	}
+	dev_keep(dev);
+}
+
+/**
+ * vhost_dev_resume() - Run the rings that ran
+ * @dev:	The device, after vhost_dev_inherit()
+ *
+ * All queues are there before the first takes a chain again: an INTERRUPT may mean a request of another.
+ */
+void vhost_dev_resume(struct vhost_dev *dev)
+{
+	for (uint32_t i = 0; i < dev->env.nrings; i++)
+		ring_prepare(dev, i);
+	for (uint32_t i = 0; i < dev->env.nrings; i++)
+		ring_resume(dev, i);
+	dev_keep(dev);
+}
+
 /* start and end ------------------------------------------------------------------------------------ */
 
 /**
@@ -395,10 +670,15 @@ struct vhost_dev *vhost_dev_new(const struct vhost_dev_params *p)
 	if (dev->config.flags & CFG_HAS_TAG)
 		dev->env.proto_offered |= VHOST_BIT(VHOST_P_CONFIG) | VHOST_BIT(VHOST_P_BACKEND_REQ);
 	dev->backend_req_fd = -1;
+	dev->inflight_fd = -1;
+	dev->reply.fd = -1;
+	dev->state = p->state;
 	dev->env.nrings = dev->config.nlinks;
 	dev->env.ring = dev->ring_env;
-	for (uint32_t i = 0; i < dev->env.nrings; i++)
+	for (uint32_t i = 0; i < dev->env.nrings; i++) {
 		dev->ring[i].link_fd = p->link_fds[i];
+		dev->ring[i].kick_fd = dev->ring[i].call_fd = dev->ring[i].err_fd = -1;
+	}
 	return dev;
 }
 
@@ -408,6 +688,7 @@ struct vhost_dev *vhost_dev_new(const struct vhost_dev_params *p)
  */
 void vhost_dev_free(struct vhost_dev *dev)
 {
+	dev->state = NULL; /* nobody will take over */
 	for (uint32_t i = 0; i < dev->env.nrings; i++)
 		ring_reset(dev, i);
 	for (uint32_t i = 0; i < dev->env.nrings; i++) {
@@ -416,6 +697,9 @@ void vhost_dev_free(struct vhost_dev *dev)
 		close_fd(&dev->ring[i].link_fd);
 	}
 	close_fd(&dev->backend_req_fd);
+	close_fd(&dev->inflight_fd);
+	for (uint32_t i = 0; i < dev->nrows; i++)
+		close_fd(&dev->row[i].fd);
 	gmem_unref(dev->inflight);
 	gmem_unref(dev->mem);
 	free(dev);

@@ -24,6 +24,7 @@
  */
 #include "transport/vhost_dev_int.h"
 
+#include "common/crashpoint.h"
 #include "common/log.h"
 
 static int ring_need_queue(struct vhost_dev *dev, uint32_t i)
@@ -35,7 +36,8 @@ static int ring_need_queue(struct vhost_dev *dev, uint32_t i)
 		return 0;
 	if (ring->link_fd < 0)
 		return -EIO; /* gone with an attempt that failed */
-	ring->queue = queue_new(dev->fuse, i, take_fd(&ring->link_fd), dev->bulk + i * IPC_BULK_LINK);
+	ring->queue = queue_new(dev->fuse, i, take_fd(&ring->link_fd), dev->bulk + i * IPC_BULK_LINK,
+				dev->state ? state_ring(dev->state, i) : NULL);
 	if (!ring->queue) {
 		r = errno ? -errno : -ENOMEM;
 		log_limited(LOG_LVL_ERR, "ring %u: no thread could be started for it (error %d)", i, -r);
@@ -79,6 +81,7 @@ int ring_try_start(struct vhost_dev *dev, uint32_t i)
 
 	if (env->running || !ring->enabled || !ring->kick_set || !ring->addr_set || !env->num)
 		return 0;
+	cfg.resume = ring->resume;
 	r = ring_need_queue(dev, i);
 	if (!r)
 		r = queue_start(ring->queue, &cfg, dev->mem);
@@ -89,8 +92,11 @@ int ring_try_start(struct vhost_dev *dev, uint32_t i)
 		return r;
 	}
 	env->running = true;
+	ring->resume = false;
 	if (cfg.inflight)
 		ring->inflight = gmem_ref(dev->inflight);
+	dev_keep(dev);
+	CRASHPOINT("ring-starts");
 	queue_enable(ring->queue, true);
 	log_debug("ring %u runs: %u entries, from index %u%s", i, env->num, ring->base,
 		  cfg.inflight ? ", with an in-flight record" : "");
@@ -100,8 +106,50 @@ int ring_try_start(struct vhost_dev *dev, uint32_t i)
 static void ring_stopped(struct vhost_dev *dev, uint32_t i)
 {
 	dev->ring_env[i].running = false;
+	dev->ring[i].resume = false;
 	gmem_unref(dev->ring[i].inflight);
 	dev->ring[i].inflight = NULL;
+	CRASHPOINT("ring-stopped");
+	dev_keep(dev);
+}
+
+/**
+ * ring_prepare() - Make the queue of a ring that was used before this process began
+ * @dev:	The device
+ * @i:		The ring
+ */
+void ring_prepare(struct vhost_dev *dev, uint32_t i)
+{
+	struct ring *ring = &dev->ring[i];
+
+	if (!ring->resume && ring->kick_fd < 0 && ring->call_fd < 0 && ring->err_fd < 0)
+		return;
+	if (ring_need_queue(dev, i)) {
+		close_fd(&ring->kick_fd);
+		close_fd(&ring->call_fd);
+		close_fd(&ring->err_fd);
+		return;
+	}
+	queue_set_kick(ring->queue, ring->kick_fd);
+	queue_set_call(ring->queue, ring->call_fd);
+	queue_set_err(ring->queue, ring->err_fd);
+}
+
+/**
+ * ring_resume() - Go on with a ring that ran when the process before this one died
+ * @dev:	The device
+ * @i:		The ring
+ */
+void ring_resume(struct vhost_dev *dev, uint32_t i)
+{
+	struct ring *ring = &dev->ring[i];
+
+	if (!ring->resume)
+		return;
+	if (ring_try_start(dev, i) || !dev->ring_env[i].running)
+		log_err("ring %u ran, and does not any more", i);
+	ring->resume = false;
+	log_debug("ring %u goes on", i);
 }
 
 /**
@@ -137,14 +185,16 @@ void ring_reset(struct vhost_dev *dev, uint32_t i)
 	if (ring->queue) {
 		queue_enable(ring->queue, false);
 		queue_drop(ring->queue);
-		queue_set_kick(ring->queue, -1);
 	}
-	ring_stopped(dev, i);
 	ring->addr_set = false;
 	ring->kick_set = false;
+	ring->kick_fd = -1;
 	ring->enabled = false;
 	ring->base = 0;
 	dev->ring_env[i].num = 0;
+	ring_stopped(dev, i);
+	if (ring->queue)
+		queue_set_kick(ring->queue, -1);
 }
 
 /* messages ----------------------------------------------------------------------------------------- */
@@ -228,6 +278,8 @@ int vhost_get_base(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_re
 
 	ring_stop(dev, msg->p.state.index);
 	ring->kick_set = false;
+	ring->kick_fd = -1;
+	dev_keep(dev);
 	if (ring->queue)
 		queue_set_kick(ring->queue, -1);
 	reply->hdr.size = sizeof(reply->p.state);
@@ -256,8 +308,8 @@ int vhost_set_enable(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_
 	return 0;
 }
 
-/* Hands a descriptor, or -1 for none, to the ring's queue. */
-static int set_ring_fd(struct vhost_dev *dev, struct vhost_msg *msg, void (*set)(struct queue *, int))
+/* Hands a descriptor, or -1 for none, to the ring's queue. @slot: where its number is noted. */
+static int set_ring_fd(struct vhost_dev *dev, struct vhost_msg *msg, int *slot, void (*set)(struct queue *, int))
 {
 	uint32_t i = msg->p.u64 & VHOST_FD_INDEX_MASK;
 	int r;
@@ -265,9 +317,13 @@ static int set_ring_fd(struct vhost_dev *dev, struct vhost_msg *msg, void (*set)
 	if (!msg->nfds && !dev->ring[i].queue)
 		return 0;
 	r = ring_need_queue(dev, i);
-	if (!r)
-		set(dev->ring[i].queue, vhost_msg_take_fd(msg, 0));
-	return r;
+	if (r)
+		return r;
+	*slot = vhost_msg_take_fd(msg, 0);
+	dev_keep(dev);
+	CRASHPOINT("ring-descriptor-noted");
+	set(dev->ring[i].queue, *slot);
+	return 0;
 }
 
 /**
@@ -281,7 +337,7 @@ static int set_ring_fd(struct vhost_dev *dev, struct vhost_msg *msg, void (*set)
 int vhost_set_kick(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
 {
 	uint32_t i = msg->p.u64 & VHOST_FD_INDEX_MASK;
-	int r = set_ring_fd(dev, msg, queue_set_kick);
+	int r = set_ring_fd(dev, msg, &dev->ring[i].kick_fd, queue_set_kick);
 
 	(void)reply;
 	if (r)
@@ -303,7 +359,7 @@ int vhost_set_kick(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_re
 int vhost_set_call(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
 {
 	(void)reply;
-	return set_ring_fd(dev, msg, queue_set_call);
+	return set_ring_fd(dev, msg, &dev->ring[msg->p.u64 & VHOST_FD_INDEX_MASK].call_fd, queue_set_call);
 }
 
 /**
@@ -317,5 +373,5 @@ int vhost_set_call(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_re
 int vhost_set_err(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
 {
 	(void)reply;
-	return set_ring_fd(dev, msg, queue_set_err);
+	return set_ring_fd(dev, msg, &dev->ring[msg->p.u64 & VHOST_FD_INDEX_MASK].err_fd, queue_set_err);
 }

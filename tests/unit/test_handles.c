@@ -30,7 +30,7 @@ START_TEST(ids)
 	ck_assert_ptr_null(handles_get(t, FH(1, 8)));
 	ck_assert_ptr_null(handles_get(t, UINT64_MAX));
 	ck_assert_int_eq(handles_add(t, FH(1, 8), 10, null_fd(), 0, S_IFREG), -EPROTO);
-	ck_assert_int_eq(handles_add(t, FH(1, 3), 10, null_fd(), 0, S_IFREG), -EPROTO);
+	ck_assert_int_eq(handles_add(t, FH(1, 3), 10, null_fd(), 0, S_IFREG), -EEXIST);
 	h = handles_get(t, FH(1, 3));
 	ck_assert_ptr_nonnull(h);
 	handles_remove(t, FH(2, 3)); /* somebody else's */

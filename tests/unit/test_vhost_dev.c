@@ -29,11 +29,12 @@ struct queue {
 static struct queue queues[NLINKS];
 static unsigned nqueues;
 
-struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk)
+struct queue *queue_new(struct fuse_dev *dev, unsigned index, int link_fd, void *bulk, struct state_ring *state)
 {
 	struct queue *q = &queues[index];
 
 	ck_assert_ptr_null(dev);
+	ck_assert_ptr_null(state);
 	ck_assert_ptr_eq(bulk, (void *)(0x100000 + index * IPC_BULK_LINK));
 	*q = (struct queue){ virtq_new(), link_fd, -1, -1, -1, false, 0, 0, 0, NULL };
 	nqueues++;
