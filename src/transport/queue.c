@@ -498,6 +498,7 @@ static void open_state(struct queue *q)
 	q->out->nfds = 0;
 	q->out->resent = false;
 	s->commit = (s->commit & ~(uint64_t)STATE_COMMIT_USED) | used;
+	request_drop_uncounted(q);
 	q->inherited = virtq_own_next(s->own, &head, &ticket) || q->out_found || ((struct ipc_hdr *)s->in.buf)->dgram != 0 ||
 		       s->commit >> STATE_COMMIT_SHIFT;
 	q->resumed = q->inherited;

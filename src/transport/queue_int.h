@@ -184,6 +184,7 @@ void queue_loop_watch_link(struct queue_loop *l, bool read, bool write);
 /* request.c */
 void request_begin(struct queue *q, const struct virtq_elem *e);
 struct request *request_alloc(struct queue *q, uint64_t ticket);
+void request_drop_uncounted(struct queue *q);
 int request_keep_slots(struct queue *q, uint32_t size);
 bool request_was_asked(void *q, uint16_t head, uint64_t ticket);
 struct state_row *request_row(struct request *r);

@@ -82,6 +82,17 @@ bool request_was_asked(void *q, uint16_t head, uint64_t ticket)
 	return asked_row(q, head, ticket);
 }
 
+/* request_drop_uncounted() - before the batch of the process before is sent, which makes all that it is said to hold count. */
+void request_drop_uncounted(struct queue *q)
+{
+	uint16_t head = 0;
+	uint64_t ticket;
+
+	for (; virtq_own_next(q->state->own, &head, &ticket); head++)
+		if (!asked_row(q, head, ticket))
+			q->state->row[head].asked = 0;
+}
+
 /* request_keep_slots() - for the answers to what the process before this one asked: each must find its slot. 0 or -ENOMEM. */
 int request_keep_slots(struct queue *q, uint32_t size)
 {

@@ -26,7 +26,7 @@
 #define USER 0x7e0000000000ull
 #define RING_BYTES 8192u
 #define MEM_BYTES (RINGS * (RING_BYTES + SLOTS * 2 * BUFFER))
-#define WAIT_S 20
+#define WAIT_S 10
 
 struct world world;
 
@@ -60,7 +60,7 @@ static int64_t now_ms(void)
 
 static void to_stderr(enum log_level level, const char *text, size_t len)
 {
-	if (level <= LOG_LVL_ERR && !getenv("QUIET"))
+	if (level <= LOG_LVL_ERR || getenv("RESPAWN_DEBUG"))
 		fprintf(stderr, "transport %u: %.*s\n", transport.generation, (int)len, text);
 }
 
@@ -117,7 +117,7 @@ static _Noreturn void transport_run(void)
 	}
 	split();
 	log_to_sink(to_stderr);
-	log_level_limit = LOG_LVL_WARN;
+	log_level_limit = getenv("RESPAWN_DEBUG") ? LOG_LVL_DEBUG : LOG_LVL_WARN;
 	signal(SIGPIPE, SIG_IGN);
 	config = (struct ipc_config_transport){
 		.flags = CFG_HAS_TAG | CFG_POSIX_LOCK,
@@ -225,6 +225,52 @@ static void answer_open(const struct ipc_msg *m)
 		ck_assert(ipc_batch_fd(&answers, r->file, false));
 }
 
+/* The file, if its descriptor was granted: then it is lost, or the transport would not ask. */
+static int granted(uint64_t fh)
+{
+	for (uint32_t i = 1; i <= world.nreq; i++)
+		if (world.req[i].fh == fh)
+			return world.req[i].no_grant ? -1 : world.req[i].file;
+	ck_abort_msg("a handle that there is not");
+	return -1;
+}
+
+/* Without a grant the offset is the request's number, and the contents follow from it. */
+static void answer_read(const struct ipc_msg *m, char *window)
+{
+	const struct ipc_read_req *q = m->body;
+	struct ipc_read_rep *rep = answer(m, 0);
+	int fd = granted(q->fh);
+
+	rep->size = q->size;
+	if (fd >= 0) {
+		world.forwarded++;
+		ck_assert_int_eq(pread(fd, window + q->bulk_off, q->size, (off_t)q->offset), q->size);
+	} else {
+		request_of(q->offset)->asked++;
+		memset(window + q->bulk_off, (int)(q->offset & 0x7f), q->size);
+	}
+}
+
+static void answer_write(const struct ipc_msg *m, char *window)
+{
+	const struct ipc_write_req *q = m->body;
+	struct ipc_write_rep *rep = answer(m, 0);
+	int fd = granted(q->fh);
+
+	rep->size = q->size;
+	if (fd >= 0) {
+		struct iovec iov = { window + q->bulk_off, q->size };
+
+		world.forwarded++;
+		ck_assert_int_eq(pwritev2(fd, &iov, 1, (off_t)q->offset, q->flags & IPC_WRITE_APPEND ? RWF_APPEND : 0), q->size);
+		return;
+	}
+	request_of(q->offset)->asked++;
+	for (uint32_t i = 0; i < q->size; i++)
+		ck_assert_int_eq(window[q->bulk_off + i], (char)(q->offset & 0x7f));
+}
+
 static void answer_lock(uint32_t link, const struct ipc_msg *m)
 {
 	const struct ipc_setlk_req *q = m->body;
@@ -293,26 +339,12 @@ static void serve(uint32_t link, const struct ipc_msg *m)
 		request_of(((const struct ipc_release_req *)m->body)->lock_owner)->asked++;
 		answer(m, 0);
 		break;
-	case IPC_READ: { /* the offset is the request's number */
-		const struct ipc_read_req *q = m->body;
-		struct ipc_read_rep *rep = answer(m, 0);
-
-		request_of(q->offset)->asked++;
-		world.reads++;
-		memset(bulk + link * IPC_BULK_LINK + q->bulk_off, (int)(q->offset & 0x7f), q->size);
-		rep->size = q->size;
+	case IPC_READ:
+		answer_read(m, bulk + link * IPC_BULK_LINK);
 		break;
-	}
-	case IPC_WRITE: {
-		const struct ipc_write_req *q = m->body;
-		struct ipc_write_rep *rep = answer(m, 0);
-
-		request_of(q->offset)->asked++;
-		for (uint32_t i = 0; i < q->size; i++)
-			ck_assert_int_eq(bulk[link * IPC_BULK_LINK + q->bulk_off + i], (char)(q->offset & 0x7f));
-		rep->size = q->size;
+	case IPC_WRITE:
+		answer_write(m, bulk + link * IPC_BULK_LINK);
 		break;
-	}
 	case IPC_SETLK:
 		answer_lock(link, m);
 		break;
@@ -683,13 +715,25 @@ void world_pump(int timeout_ms)
 	}
 }
 
+static void wait_failed(void)
+{
+	for (uint32_t i = 1; i <= world.nreq; i++)
+		if (world.req[i].busy)
+			fprintf(stderr, "request %u is not answered, and was asked %u times\n", i, world.req[i].asked);
+	for (uint32_t r = 0; r < RINGS; r++)
+		fprintf(stderr, "ring %u: available %u, used %u, of which seen %u\n", r, ring[r].shown, ring[r].used[1],
+			ring[r].used_idx);
+	ck_abort_msg("waited in vain, after %u deaths", world.deaths);
+}
+
 /* world_wait() - see respawn_fixture.h. */
 void world_wait(const bool *flag)
 {
 	int64_t until = now_ms() + WAIT_S * 1000;
 
 	while (!*flag) {
-		ck_assert_msg(now_ms() < until, "waited in vain, after %u deaths", world.deaths);
+		if (now_ms() > until)
+			wait_failed();
 		world_pump(10);
 	}
 }
@@ -700,7 +744,8 @@ void world_wait_count(const uint32_t *count, uint32_t atleast)
 	int64_t until = now_ms() + WAIT_S * 1000;
 
 	while (*count < atleast) {
-		ck_assert_msg(now_ms() < until, "waited in vain for a count, after %u deaths", world.deaths);
+		if (now_ms() > until)
+			wait_failed();
 		world_pump(10);
 	}
 }
@@ -727,9 +772,11 @@ static void *shared(size_t bytes, int *fd)
 /* world_open() - see respawn_fixture.h. */
 void world_open(const char *crash, unsigned count, const char *then)
 {
+	static unsigned worlds; /* those of the one before may still be about to end */
 	int fd;
 
-	memset(&world, 0, sizeof(world));
+	memset(world.req, 0, (world.nreq + 1) * sizeof(world.req[0]));
+	memset((char *)&world + sizeof(world.req), 0, sizeof(world) - sizeof(world.req));
 	memset(ring, 0, sizeof(ring));
 	memset(last_number, 0, sizeof(last_number));
 	memset(locks, 0, sizeof(locks));
@@ -759,7 +806,7 @@ void world_open(const char *crash, unsigned count, const char *then)
 	address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	vmm_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "virtiofsd-respawn-%d", (int)getpid());
+	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "virtiofsd-respawn-%d-%u", (int)getpid(), ++worlds);
 	ck_assert_int_eq(bind(listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	ck_assert_int_eq(listen(listen_fd, 1), 0);
 	transport_start();

@@ -49,7 +49,7 @@ struct world {
 	bool hold_locks;   /* locks that wait are not granted */
 	uint32_t locks;    /* that wait at the fsworker */
 	uint32_t cancels;
-	uint32_t reads;    /* READs that came to the fsworker */
+	uint32_t forwarded; /* READs and WRITEs of granted files */
 };
 extern struct world world;
 
