@@ -507,7 +507,7 @@ START_TEST(dies_at_any_moment)
 			world_pump(1);
 			if (now_us() > next) {
 				transport_kill();
-				next = now_us() + 500 + rnd(15000);
+				next = now_us() + (rnd(4) ? 15000 + rnd(60000) : rnd(15000));
 			}
 		} while (append && !world.req[append].answered);
 	}
