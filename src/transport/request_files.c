@@ -212,8 +212,8 @@ void request_fallocate(struct request *r, const struct fuse_req *fr)
 		request_reply_error(r, EINVAL);
 		return;
 	}
-	/* These move what lies behind: who was interrupted cannot do it again. No Linux guest sends them. */
-	if (in->mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) {
+	/* What Linux guests ask for, all of which can be done twice. To shift what is behind a range cannot. */
+	if (in->mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
 		request_reply_error(r, EOPNOTSUPP);
 		return;
 	}
