@@ -70,8 +70,10 @@ const struct role roles[ROLE_COUNT] = {
 	[ROLE_TRANSPORT] = {
 		.name = "transport",
 		.argv0 = "virtiofsd-transport",
-		.namespaces = OWN_NAMESPACES,
+		.namespaces = OWN_NAMESPACES & ~(uint64_t)CLONE_NEWPID, /* the worker makes that: see hold.c */
 		.path = transport_path,
+		.holds = true,
+		.respawns = true,
 		.link_end = 0,
 		.configure = configure_transport,
 	},
