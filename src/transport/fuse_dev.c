@@ -25,12 +25,12 @@ struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg)
 }
 
 /* fuse_dev_keep() - see fuse_dev.h. */
-void fuse_dev_keep(struct fuse_dev *dev, const struct state *s, const struct state_fetch *f)
+void fuse_dev_keep(struct fuse_dev *dev, struct state *s, const struct state_fetch *f)
 {
 	dev->session = &s->head->session;
 	dev->session_flags = dev->session->flags;
 	dev->session_up = dev->session->up;
-	handles_keep(dev->handles, s, s->found && !(dev->cfg.flags & CFG_FORWARDED) ? f : NULL);
+	s->lost = handles_keep(dev->handles, s, s->found && !(dev->cfg.flags & CFG_FORWARDED) ? f : NULL);
 }
 
 /* fuse_dev_session() - see fuse_dev.h. */

@@ -38,7 +38,7 @@ struct fuse_dev {
 struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg);
 
 /* fuse_dev_keep() - before any ring: from now on session and handles outlive this process, and those of the one before go on. */
-void fuse_dev_keep(struct fuse_dev *dev, const struct state *s, const struct state_fetch *f);
+void fuse_dev_keep(struct fuse_dev *dev, struct state *s, const struct state_fetch *f);
 
 /* fuse_dev_session() - it begins with these flags. fuse_dev_no_session() - it ends. */
 void fuse_dev_session(struct fuse_dev *dev, uint64_t flags);

@@ -183,7 +183,7 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 }
 
 /* A row that a process before this one wrote; not believed. @fd: what was fetched for it. */
-static void restore(struct handles *t, uint32_t i, int fd)
+static bool restore(struct handles *t, uint32_t i, int fd)
 {
 	struct state_file old = t->row[i];
 	struct stat st;
@@ -194,20 +194,21 @@ static void restore(struct handles *t, uint32_t i, int fd)
 		fd = -1;
 	}
 	if (r == 0)
-		return;
+		return true;
 	close_fd(&fd);
 	__atomic_store_n(&t->row[i].flags, 0, __ATOMIC_RELEASE);
+	return false;
 }
 
 /* handles_keep() - see handles.h. */
-void handles_keep(struct handles *t, const struct state *s, const struct state_fetch *f)
+uint32_t handles_keep(struct handles *t, const struct state *s, const struct state_fetch *f)
 {
 	struct state_file *row = state_files(s);
-	uint32_t index[IPC_FDS_MAX], held[IPC_FDS_MAX], n = 0;
+	uint32_t index[IPC_FDS_MAX], held[IPC_FDS_MAX], n = 0, lost = 0;
 	int fds[IPC_FDS_MAX];
 
 	if (s->nfiles < t->slots)
-		return;
+		return 0;
 	t->row = row;
 	t->generation = s->generation;
 	for (uint32_t i = 0; i <= t->slots && f; i++) {
@@ -219,11 +220,12 @@ void handles_keep(struct handles *t, const struct state *s, const struct state_f
 			continue;
 		state_fetch_all(f, held, fds, n);
 		for (uint32_t k = 0; k < n; k++) {
-			restore(t, index[k], fds[k]);
+			lost += !restore(t, index[k], fds[k]);
 			CRASHPOINT("file-restored");
 		}
 		n = 0;
 	}
+	return lost;
 }
 
 /* handles_get() - see handles.h. */

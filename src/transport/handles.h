@@ -28,8 +28,9 @@ struct handles;
 struct handles *handles_new(uint32_t slots);
 
 /* handles_keep() - before the first handle: from now on each stands in the state, too; those that are there already (of a process
- * before this one) come back, as far as their descriptors can be had. @s: with as many rows as there are slots. */
-void handles_keep(struct handles *t, const struct state *s, const struct state_fetch *f);
+ * before this one) come back, as far as their descriptors can be had. @s: with as many rows as there are slots.
+ * Return how many did not come back. */
+uint32_t handles_keep(struct handles *t, const struct state *s, const struct state_fetch *f);
 
 /* handles_reserve() - before a file is opened: is there a descriptor to spare for its grant? One that was released stays
  * open while a pool thread uses it, and its number is given out again meanwhile, so what is open is not bounded by the

@@ -93,16 +93,22 @@ static bool receive_config(struct start *s)
 }
 
 /* READY, and the monitor's GO. */
-static bool say_ready(void)
+static bool say_ready(const struct start *s)
 {
 	static struct ipc_batch b;
 	static struct ipc_dgram d;
 	const char *why;
+	struct ipc_ready *ready;
 	struct ipc_msg m;
 	int r;
 
 	ipc_batch_reset(&b);
-	if (!ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL) || ipc_batch_send(ROLE_FD_MONITOR, &b))
+	ready = ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL);
+	if (!ready)
+		return false;
+	ready->again = state_under_way(&s->state);
+	ready->lost = s->state.lost;
+	if (ipc_batch_send(ROLE_FD_MONITOR, &b))
 		return false;
 	do
 		r = ipc_recv(ROLE_FD_MONITOR, &d, 0);
@@ -200,7 +206,7 @@ int main(int argc, char **argv)
 	}
 	params.uid = s.config.uid;
 	params.gid = s.config.gid;
-	if (sandbox_enter(&policy_transport, &params, NULL) || !say_ready())
+	if (sandbox_enter(&policy_transport, &params, NULL) || !say_ready(&s))
 		return ROLE_EXIT_FAIL;
 	if (s.state.found)
 		vhost_dev_resume(dev);

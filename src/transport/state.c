@@ -91,6 +91,23 @@ int state_fetch_one(const struct state_fetch *f, uint32_t held)
 	return fd;
 }
 
+/* state_under_way() - see state.h. */
+uint32_t state_under_way(const struct state *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; s->found && i < s->nlinks; i++) {
+		uint64_t ticket;
+		uint16_t head = 0;
+
+		if (state_ring(s, i)->generation == 0)
+			continue; /* never used: its memory shall not come to be by looking at it */
+		for (; virtq_own_next(state_ring(s, i)->own, &head, &ticket); head++)
+			n++;
+	}
+	return n;
+}
+
 /* state_ring_inherit() - see state.h. */
 void state_ring_inherit(struct state_ring *r, uint32_t generation, const struct state_fetch *f)
 {

@@ -184,6 +184,7 @@ struct state {
 	uint32_t nlinks, nfiles; /* rows */
 	uint32_t generation; /* of this process */
 	bool found; /* there was a process before this one: take over from it */
+	uint32_t lost; /* files of it that could not be had */
 };
 
 /* state_fetch_fn() - get descriptors that processes before this one held; hold_inherit(). Each -1 when it is not to be had. */
@@ -212,6 +213,9 @@ int state_fetch_one(const struct state_fetch *f, uint32_t held);
 
 /* state_ring_inherit() - before the holders of the predecessors end: move what a ring's datagram has of descriptors to us. */
 void state_ring_inherit(struct state_ring *r, uint32_t generation, const struct state_fetch *f);
+
+/* state_under_way() - chains that were taken off their rings and not given back. */
+uint32_t state_under_way(const struct state *s);
 
 /* state_held() - a number of ours; 0 for none. */
 static inline uint32_t state_held(uint32_t generation, int fd)
