@@ -187,6 +187,63 @@ void transport_kill(void)
 	kill(transport.pid, SIGKILL);
 }
 
+/* Where something stands that a successor reads. */
+static char *state_place(uint32_t n)
+{
+	struct state s = { .base = state_memory, .nlinks = RINGS };
+	struct state_head *head = (struct state_head *)(void *)state_memory;
+	struct state_ring *r = state_ring(&s, n / 32 % RINGS);
+
+	switch (n % 32 / 4) {
+	case 0:
+		return (char *)head + n / 64 % offsetof(struct state_head, dev);
+	case 1:
+		return (char *)&head->dev[head->current & 1] + n / 64 % (offsetof(struct state_device, region) + 64);
+	case 2:
+		return (char *)head->dev[head->current & 1].ring + n / 64 % (RINGS * sizeof(struct state_vring));
+	case 3:
+		return (char *)r + n / 64 % offsetof(struct state_ring, own);
+	case 4:
+		return (char *)r->own + n / 64 % 1024;
+	case 5:
+		return (char *)r->row + n / 64 % (RING_SIZE * sizeof(struct state_row));
+	case 6:
+		return (char *)(n & 1 ? (void *)&r->in : (void *)&r->out) + n / 64 % 1400;
+	default:
+		return (char *)state_files(&s) + n / 64 % (FILES * sizeof(struct state_file));
+	}
+}
+
+/* transport_spoiled() - see respawn_fixture.h. */
+void transport_spoiled(uint32_t seed, uint32_t places)
+{
+	static const uint64_t values[] = { 0, 1, 7, 0x7f, 0xff, 0x7fff, 0xffff, 0x1000004, 0x7fffffff, 0xffffffff, UINT64_MAX };
+	int64_t until;
+	int status;
+
+	transport_kill();
+	waitpid(transport.pid, &status, 0);
+	close_fd(&transport.pidfd);
+	for (uint32_t i = 0; i < places; i++) {
+		char *at;
+
+		seed = seed * 1103515245u + 12345u;
+		at = state_place(seed >> 4);
+		seed = seed * 1103515245u + 12345u;
+		memcpy(at, &values[(seed >> 8) % ARRAY_SIZE(values)], 1u << (seed >> 16) % 4);
+	}
+	((struct state_head *)(void *)state_memory)->version = STATE_VERSION;
+	transport_start();
+	for (until = now_ms() + 150; now_ms() < until; poll(NULL, 0, 5)) {
+		if (waitpid(transport.pid, &status, WNOHANG) != transport.pid)
+			continue;
+		ck_assert_msg(WIFEXITED(status), "from nonsense %u a transport ended with status %#x", seed, status);
+		close_fd(&transport.pidfd);
+		world.exited = true;
+		return;
+	}
+}
+
 /* the fsworker -------------------------------------------------------------------------------------- */
 
 static struct ipc_batch answers;

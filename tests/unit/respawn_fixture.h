@@ -64,6 +64,9 @@ void world_wait(const bool *flag);
 void world_wait_count(const uint32_t *count, uint32_t atleast);
 void world_wait_all(void);
 void transport_kill(void);
+/* transport_spoiled() - it dies, its state is overwritten in `places` places, and the next one starts from that: it may give up,
+ * but no more. Nobody answers it; the world is good for nothing afterwards. */
+void transport_spoiled(uint32_t seed, uint32_t places);
 
 /* the VMM. vmm_connect() - up to both rings running. */
 void vmm_connect(void);

@@ -423,6 +423,34 @@ START_TEST(successor_dies_at)
 }
 END_TEST
 
+/* Who takes over believes nothing: whatever stands in the state, it crashes of none of it. */
+START_TEST(taken_over_from_nonsense)
+{
+	for (uint32_t n = 0; n < 12; n++) {
+		uint32_t a;
+
+		world_open(NULL, 0, NULL);
+		open_files();
+		vmm_connect();
+		begin_session();
+		a = open_file(file_fd, O_RDWR, false);
+		guest_kick(1);
+		world_wait_all();
+		ck_assert_int_eq(world.req[a].error, 0);
+		world.hold_locks = true;
+		lock();
+		lock();
+		guest_kick(1);
+		world_wait_count(&world.locks, 2);
+		getattr();
+		guest_kick(1);
+		transport_spoiled((uint32_t)_i * 1000 + n, 1 + n * 3);
+		world_close();
+		close_files();
+	}
+}
+END_TEST
+
 /* at any moment ------------------------------------------------------------------------------------- */
 
 static uint32_t seed;
@@ -550,6 +578,7 @@ int main(void)
 	add(s, "requests", dies_at, sizeof(points) / sizeof(points[0]));
 	add(s, "pauses", dies_in_pauses_at, sizeof(points) / sizeof(points[0]));
 	add(s, "successor", successor_dies_at, sizeof(take_over_points) / sizeof(take_over_points[0]));
+	add(s, "nonsense", taken_over_from_nonsense, 8);
 	add(s, "any moment", dies_at_any_moment, 2);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
