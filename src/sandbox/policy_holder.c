@@ -1,6 +1,6 @@
-/* policy_holder.c - what those may do who only keep the fsworker's descriptors open.
+/* policy_holder.c - what those may do who only keep a transport's or an fsworker's descriptors open.
  *
- * A holder shares the fsworker's descriptor table and nothing else. It passes descriptors on to the next fsworker, and can
+ * A holder shares its worker's descriptor table and nothing else. It passes descriptors on to the next worker, and can
  * do nothing with them itself: no call here reads, writes, opens or names a file.
  */
 #include "sandbox/sandbox_internal.h"
@@ -16,10 +16,10 @@
 static const struct sandbox_syscall calls[] = {
 	ALLOW("ppoll", "waits for the monitor"),
 	ALLOW_IF("fcntl", IS(1, F_GETFD), "is a descriptor open?"),
-	ALLOW("recvmsg", "what the monitor and the next fsworker ask for"),
+	ALLOW("recvmsg", "what the monitor and the next worker ask for"),
 	ALLOW("sendmsg", "the descriptors"),
 	ALLOW_IF("sendto", IS_NULL(4), "log records, to the peer of the socket and no other address"),
-	ALLOW("close", "the channel of a holder that died, the socket of an fsworker that has what it wanted"),
+	ALLOW("close", "the channel of a holder that died, the socket of a worker that has what it wanted"),
 	ALLOW_IF("clone", IS(0, CLONE_FILES | CLONE_PARENT | CLONE_PIDFD | SIGCHLD), "another holder, in place of one that died"),
 	ALLOW_IF2("prctl", IS(0, PR_SET_PDEATHSIG), IS(1, SIGKILL), "it dies with the monitor, too"),
 	ALLOW("clock_gettime", "time, where the vDSO cannot tell it"),
@@ -34,9 +34,9 @@ static const struct sandbox_syscall calls[] = {
 };
 
 static const char *const other[] = {
-	"namespaces: mount, net, ipc and uts of its own; the host's pid namespace (the end of the fsworker's would be its own)",
+	"namespaces: mount, net, ipc and uts of its own; the host's pid namespace (the end of the worker's would be its own)",
 	"process: no_new_privs, not dumpable, no core dump (RLIMIT_CORE 1), dies with the monitor",
-	"descriptors: all those of the fsworker, in one table with it",
+	"descriptors: all those of the worker, in one table with it",
 	NULL,
 };
 

@@ -50,10 +50,11 @@ static const struct sandbox_syscall calls[] = {
 };
 
 static const char *const other[] = {
-	"namespaces: mount, pid, net, ipc and uts of its own; it is the only process in them",
+	"namespaces: mount, pid, net, ipc and uts of its own; it is the only process in them, but for its holders, which are in all",
+	"    of these but the pid namespace",
 	"process: no_new_privs, not dumpable, no core dump (RLIMIT_CORE 1), dies with the monitor",
 	"descriptors: channel and log to the monitor; vhost-user socket, guest memory, kick and call events;",
-	"    one link per ring to the fsworker; the bulk area; files that the guest has open (not with",
+	"    one link per ring to the fsworker; the bulk area and its state memory; files that the guest has open (not with",
 	"    --data-path=forwarded)",
 	NULL,
 };
