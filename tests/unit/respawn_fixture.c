@@ -178,6 +178,8 @@ static void reap(void)
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		ck_abort_msg("a transport ended with status %#x", status);
 	world.deaths++;
+	if (world.on_death)
+		world.on_death();
 	transport_start();
 }
 

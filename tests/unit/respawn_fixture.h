@@ -44,6 +44,7 @@ struct world {
 	uint32_t nreq;
 	uint32_t deaths;   /* of transports */
 	uint32_t repeated; /* datagrams that came again, with their number */
+	void (*on_death)(void); /* called between one transport and the next */
 	bool exited;       /* by itself, with status 0 */
 	bool gone;         /* it said so */
 	bool hold_locks;   /* locks that wait are not granted */

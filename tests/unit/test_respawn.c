@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 
 static int file_fd, append_fd, write_only_fd;
@@ -320,6 +321,10 @@ static void end_of_life(void)
 	vmm_stop(0);
 	vmm_stop(1);
 	vmm_disconnect();
+	for (uint32_t i = 1; i <= world.nreq; i++)
+		if (world.req[i].forgotten)
+			ck_assert_msg(world.req[i].forgotten == 3, "%llu lookups instead of 3 were forgotten",
+				      (unsigned long long)world.req[i].forgotten);
 }
 
 static void life_of_requests(void)
@@ -337,7 +342,15 @@ static void life_of_requests(void)
 
 static void life_of_pauses(void)
 {
+	uint32_t early[3] = { getattr(), getattr(), getattr() };
+
+	/* These are there before the ring runs: it takes them, and refuses them, while the VMM's message is still being obeyed. */
+	guest_kick(1);
 	vmm_connect();
+	for (int i = 0; i < 3; i++) {
+		world_wait(&world.req[early[i]].answered);
+		ck_assert_int_eq(world.req[early[i]].error, EIO);
+	}
 	begin_session();
 	paused_lock(false);
 	paused_lock(true);
@@ -401,6 +414,56 @@ START_TEST(dies_in_pauses_at)
 		return;
 	while (live(life_of_pauses, points[_i], count, NULL))
 		count = next_count(count);
+}
+END_TEST
+
+/* What was done of an append when its transport died: by the test, since a file in memory takes all at once. */
+static const char *in_between;
+static size_t in_between_len;
+
+static void append_in_between(void)
+{
+	struct iovec iov = { (void *)(uintptr_t)in_between, in_between_len };
+
+	ck_assert_int_eq(pwritev2(append_fd, &iov, 1, 0, RWF_APPEND), (ssize_t)in_between_len);
+}
+
+START_TEST(appended_in_part)
+{
+	static const struct {
+		bool write_only;
+		size_t ours, others; /* bytes in between */
+		const char *what;    /* the others' */
+		size_t size;         /* then */
+	} cases[] = {
+		{ false, 0, 0, NULL, 3005 },	{ false, 1000, 0, NULL, 3005 },	    { false, 3000, 0, NULL, 3005 },
+		{ true, 1000, 0, NULL, 3005 },	{ true, 3000, 0, NULL, 3005 },	    { false, 0, 7, "foreign", 3012 },
+		{ true, 0, 4000, pattern, 7005 }, { false, 3000, 0, NULL, 3005 },
+	};
+	char buf[8192];
+	uint32_t a, n, size;
+
+	world_open("append-intent", 1, NULL);
+	open_files();
+	vmm_connect();
+	begin_session();
+	a = open_file(cases[_i].write_only ? write_only_fd : append_fd, O_APPEND | (cases[_i].write_only ? O_WRONLY : O_RDWR), false);
+	guest_kick(1);
+	wait_ok(a);
+	in_between = cases[_i].what ? cases[_i].what : pattern + 1;
+	in_between_len = cases[_i].ours + cases[_i].others;
+	world.on_death = append_in_between;
+	n = write_file(world.req[a].fh, 0, pattern + 1, 3000, O_APPEND);
+	guest_kick(1);
+	wait_ok(n);
+	ck_assert_uint_eq(world.deaths, 1);
+	memcpy(&size, world.req[n].body, sizeof(size));
+	ck_assert_uint_eq(size, 3000);
+	ck_assert_int_eq(pread(append_fd, buf, sizeof(buf), 0), (ssize_t)cases[_i].size);
+	ck_assert_mem_eq(buf + cases[_i].size - 3000, pattern + 1, 3000);
+	end_of_life();
+	world_close();
+	close_files();
 }
 END_TEST
 
@@ -578,6 +641,7 @@ int main(void)
 	add(s, "requests", dies_at, sizeof(points) / sizeof(points[0]));
 	add(s, "pauses", dies_in_pauses_at, sizeof(points) / sizeof(points[0]));
 	add(s, "successor", successor_dies_at, sizeof(take_over_points) / sizeof(take_over_points[0]));
+	add(s, "appends", appended_in_part, 8);
 	add(s, "nonsense", taken_over_from_nonsense, 8);
 	add(s, "any moment", dies_at_any_moment, 2);
 	r = srunner_create(s);
