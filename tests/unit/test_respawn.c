@@ -358,11 +358,10 @@ static void life_of_pauses(void)
 	end_of_life();
 }
 
-/* The passings that are tried: the first ones, where requests of all kinds come for the first time, then every third; with
- * RESPAWN_ALL in the environment, all. */
+/* The passings that are tried: the first ones, then every fifth; with RESPAWN_ALL in the environment, all. */
 static unsigned next_count(unsigned count)
 {
-	return count < 10 || getenv("RESPAWN_ALL") ? count + 1 : count + 3;
+	return count < 4 || getenv("RESPAWN_ALL") ? count + 1 : count + 5;
 }
 
 /* With RESPAWN_POINT in the environment, only this one. */
@@ -475,7 +474,8 @@ START_TEST(successor_dies_at)
 	uint32_t both = 0;
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
-		for (unsigned count = 1; count < 60 && is_wanted(take_over_points[_i]); count += 3) {
+		for (unsigned count = 1; count < 60 && is_wanted(take_over_points[_i]);
+		     count += getenv("RESPAWN_ALL") ? 2 : 9) {
 			uint32_t deaths = live(life_of_requests, first[i], count, take_over_points[_i]);
 
 			both += deaths == 2;
