@@ -2,12 +2,37 @@
 # crashpoints.sh - test-fuse once more for each place at which the fsworker can be killed between the receipt of a request and
 # its answer. In every test of it the daemon's first fsworker dies there, at the count-th passing; the guest must not notice.
 #
-# Needs a daemon that was configured with --enable-crash-points. usage: crashpoints.sh [--role=NAME] [POINT[:COUNT]]...
-cd "$(dirname "$0")" || exit 1
-role=fsworker
-case $1 in --role=*) role=${1#*=}; shift ;; esac
+# Needs a daemon that was configured with --enable-crash-points. usage: crashpoints.sh [OPTION]... [POINT[:COUNT]]...
+#   --role=NAME  fsworker (default) or transport
+#   --quick      of test-fuse only the case that is most about a place; a place that it does not pass is a failure
 source=${srcdir:-.}
-[ -n "$CRASH_SRC" ] || CRASH_SRC=$source/../../src
+[ -n "${CRASH_SRC:-}" ] || CRASH_SRC=$source/../../src
+role=fsworker quick=
+while :; do
+	case ${1:-} in
+	--role=*) role=${1#*=} ;;
+	--quick) quick=1 ;;
+	*) break ;;
+	esac
+	shift
+done
+
+# The case of test-fuse that passes a place often enough.
+case_of() {
+	case $1 in
+	attribute-*) echo xattrs ;;
+	attributes | job-*) echo attrs ;;
+	linked) echo links ;;
+	clearing | forg*) echo dirs ;;
+	undo*) echo names ;;
+	removed) echo links ;;
+	renamed) echo rename ;;
+	written) echo data ;;
+	owner-* | wait-*) echo posix-locks ;;
+	wiping*) echo session ;;
+	*) echo create ;;
+	esac
+}
 points=("$@")
 if [ ${#points[@]} -eq 0 ]; then
 	mapfile -t points < <(grep -rhoE 'CRASHPOINT\("[^"]+"' "$CRASH_SRC/$role" | cut -d'"' -f2 | sort -u)
@@ -24,15 +49,23 @@ for point in "${points[@]}"; do
 	count=${least[$name]:-1}
 	case $point in *:*) count=${point#*:} ;; esac
 	: >"$deaths"
+	# Contents come to the fsworker only then.
+	args=${VIRTIOFSD_ARGS:-}
+	[ "$name" != written ] || args="$args --data-path=forwarded"
 	first=$role:$name:$count second=
 	case $later in *" $name "*) first=$role:answered:6 second=$role:$name:$count ;; esac
 	case $name in undo*) first=$role:counted:3 ;; esac
-	log=$(TU_DEATHS=$deaths VIRTIOFSD_CRASH_AT_1=$first VIRTIOFSD_CRASH_AT_2=$second ./test-fuse 2>&1)
+	[ -z "$quick" ] || export CK_RUN_CASE
+	CK_RUN_CASE=$(case_of "$name")
+	log=$(TU_DEATHS=$deaths VIRTIOFSD_ARGS=$args VIRTIOFSD_CRASH_AT_1=$first VIRTIOFSD_CRASH_AT_2=$second ./test-fuse 2>&1)
 	status=$?
 	n=$(wc -c <"$deaths")
 	if [ $status -ne 0 ]; then
 		printf '%s\n' "$log" | tail -n 20
 		echo "FAIL $name:$count ($n deaths)"
+		failed=$((failed + 1))
+	elif [ "$n" -eq 0 ] && [ -n "$quick" ]; then
+		echo "FAIL $name:$count: $CK_RUN_CASE does not pass there"
 		failed=$((failed + 1))
 	elif [ "$n" -eq 0 ]; then
 		echo "SKIP $name:$count: no test passes there so often"
