@@ -10,7 +10,7 @@ here=$SHARE/$1
 seed=$2
 shift 2
 stop=$TMPDIR/stop
-WAIT_SECONDS=1000000
+export WAIT_SECONDS=1000000
 cd "$here" || fail "no folder $here"
 
 # let_go - nothing that the guest's kernel could do without stays open on the host.
@@ -35,10 +35,12 @@ rounds() {
 	echo "$n rounds"
 }
 
+# shellcheck disable=SC2317 # by rounds
 run_opstorm() {
 	"$HELPERS/opstorm" -n 1500 -s "$seed" file
 }
 
+# shellcheck disable=SC2317
 run_namestorm() {
 	"$HELPERS/namestorm" -p 2 -n 600 -s "$seed" .
 }
@@ -57,9 +59,9 @@ work() {
 	TMPDIR=$TMPDIR/$1
 	mkdir "$TMPDIR"
 	case $1 in
+	namestorm*) rounds run_namestorm ;;
 	pause* | locks* | names*) exec "$HELPERS/crashwork" "${1%%[0-9]*}" . "$stop" "$seed" ;;
 	opstorm*) rounds run_opstorm ;;
-	namestorm*) rounds run_namestorm ;;
 	*)
 		workload=$1
 		rounds run_workload

@@ -635,6 +635,8 @@ int main(int argc, char **argv)
 		return measure();
 	if (strcmp(argv[1], "locks") == 0)
 		return locks();
+	if (strcmp(argv[1], "names") != 0)
+		return 2;
 	random_state = argc > 4 ? strtoull(argv[4], NULL, 0) * 2 + 1 : 1;
 	for (int warm = 0; warm < 8; warm++)
 		below(2);

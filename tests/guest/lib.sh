@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # lib.sh - the host side of the guest tests: where things are, shares, results.
 #
-# Sourced by run-guest, run-workloads, check-posix, check-fsx, check-locks and
-# guest-short (bash). Nothing in it starts by being sourced. Everything that has to be
+# Sourced by run-guest, run-workloads, check-posix, check-fsx, check-locks,
+# check-crash and guest-short (bash). Nothing in it starts by being sourced. Everything that has to be
 # undone (mounts, loop devices, scratch folders) is registered with
 # on_exit_do and undone in reverse order when the script ends, by whatever way.
 
