@@ -17,8 +17,9 @@
  * Exit status: 0; 1 when a process did not end of what ends it; 2 usage.
  *
  * Those who serve are the first processes of pid namespaces: the kernel keeps SIGSEGV and SIGSYS of
- * others from them. So a thread of such a process is stopped by ptrace and sent to where no code is, or
- * its next system call is made another one.
+ * others from them. So such a process is stopped by ptrace and its main thread sent to where no code is,
+ * or the next system call of that is made another one. Not any other thread: a fault of one that serves a
+ * request is held against the request, which is given up when it has ended two processes.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,7 +43,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROLES = 4, WAYS = 4, CHILDREN = 64, END_MS = 10000, THREADS = 256 };
+enum { ROLES = 4, WAYS = 4, CHILDREN = 64, END_MS = 10000 };
 enum way { WAY_KILL, WAY_SEGV, WAY_SYS, WAY_STOP };
 
 static const char *const way_name[WAYS] = { "KILL", "SEGV", "SYS", "STOP" };
@@ -172,22 +173,6 @@ static int random_child(pid_t *pid)
 	return role[pick];
 }
 
-static pid_t random_thread(pid_t pid)
-{
-	pid_t found[THREADS];
-	unsigned n = 0;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	DIR *dir = opendir(path);
-	for (struct dirent *d; dir && n < THREADS && (d = readdir(dir));)
-		if (d->d_name[0] != '.')
-			found[n++] = atoi(d->d_name);
-	if (dir)
-		closedir(dir);
-	return n == 0 ? pid : found[below(n)];
-}
-
 /* --------------------------------------------------------------- by ptrace */
 
 /* Wait until a traced thread stops; false when it is gone. */
@@ -304,7 +289,7 @@ static void attack(pid_t pid, int role, enum way way)
 		close(pidfd);
 		return;
 	}
-	done = way == WAY_KILL ? send_signal(pidfd, SIGKILL) == 0 : misguide(random_thread(pid), way);
+	done = way == WAY_KILL ? send_signal(pidfd, SIGKILL) == 0 : misguide(pid, way);
 	if (done) {
 		say(pid, role, way);
 		k.ended++;
