@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { FD_SOURCE, FD_BULK, FD_STATE, FD_MNTNS_OR_REST };
+enum { FD_SOURCE, FD_BULK, FD_STATE, FD_KEEPER, FD_MNTNS_OR_REST };
 
 /* The configuration and its descriptors; exits when there is none. */
 static void receive_config(struct ipc_dgram *d, struct ipc_msg *m, struct ipc_config_fsworker *cfg)
@@ -164,6 +164,7 @@ int main(int argc, char **argv)
 	split(&d, &m, &cfg, &next, &heir);
 	state = map_memory(ipc_take_fd(&d, &m, FD_STATE), IPC_STATE_BYTES(cfg.nlinks, cfg.inode_slots, cfg.max_open_files), "state");
 	w.bulk = map_memory(ipc_take_fd(&d, &m, FD_BULK), cfg.nlinks * IPC_BULK_LINK, "bulk area");
+	w.keeper_fd = ipc_take_fd(&d, &m, FD_KEEPER);
 	params.source_fd = m.fds[FD_SOURCE];
 	params.propagate = cfg.flags & CFG_PROPAGATE;
 	if (cfg.has_mntns)

@@ -25,6 +25,9 @@
 #define IPC_DGRAM_MAX 131072   /* one datagram; ipc_pair() makes room for it */
 #define IPC_FDS_MAX 250        /* descriptors in one datagram; the kernel's limit is 253 */
 #define IPC_LINKS_MAX 129      /* rings: hiprio and 128 request queues */
+#define IPC_HANDLE_MAX 64      /* a sealed file handle */
+#define IPC_MOUNTS_MAX 64      /* mounts in the share of which the keeper opens handles */
+#define IPC_KEEPER_KEY 16      /* bytes of the keepers' key */
 
 /* Bulk area: contents that go through the fsworker pass by shared memory, a window of IPC_BULK_LINK bytes for
  * each link inside one sealed memfd. The transport chooses where in its link's window a request's data lies. */
@@ -36,6 +39,7 @@
  * middle of; the table of inodes (128 bytes each), then that of open files and directories (32 bytes each, and one row more).
  * The monitor makes it of this size and never looks inside. */
 #define IPC_COMMON_STATE (4u << 20)
+#define IPC_MOUNT_STATE 4096u /* of it, at its end: mounts */
 #define IPC_LINK_STATE (68u * 4096)
 #define IPC_STATE_BYTES(nlinks, inodes, files) \
 	(IPC_COMMON_STATE + (uint64_t)(nlinks) * IPC_LINK_STATE + (uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)
@@ -55,6 +59,8 @@ enum ipc_dir {
 	IPC_DIR_R2M, /* role to monitor */
 	IPC_DIR_R2H, /* role to a holder of its predecessor's descriptors */
 	IPC_DIR_H2R, /* and back */
+	IPC_DIR_W2K, /* fsworker asks the keeper */
+	IPC_DIR_K2W, /* and back */
 };
 
 struct ipc_hdr {
@@ -581,8 +587,8 @@ struct ipc_config_transport {
 	struct ipc_heir heir;
 };
 
-/* Descriptors: [0] the shared directory (O_PATH), [1] bulk area memfd, [2] state memfd,
- * [3] the mount namespace of an earlier fsworker when has_mntns. */
+/* Descriptors: [0] the shared directory (O_PATH), [1] bulk area memfd, [2] state memfd, [3] the channel to the keeper,
+ * [4] the mount namespace of an earlier fsworker when has_mntns. */
 struct ipc_config_fsworker {
 	uint32_t log_level;
 	uint32_t flags;
@@ -592,7 +598,18 @@ struct ipc_config_fsworker {
 	uint32_t has_mntns;
 	uint64_t inode_slots; /* capacity of the inode table */
 	uint32_t uid, gid;    /* whom its holders become */
+	uint32_t inode_fd_cache; /* descriptors that inodes may hold before some are given up; 0: by the limit */
+	uint32_t zero;
 	struct ipc_heir heir;
+};
+
+/* Descriptor: the channel to the fsworker. The monitor keeps both of its ends, and the key, for whoever comes after either
+ * of the two. */
+struct ipc_config_keeper {
+	uint32_t log_level;
+	uint32_t uid, gid; /* to become */
+	uint32_t zero;
+	uint8_t key[IPC_KEEPER_KEY]; /* of the seals; no other process has it */
 };
 
 /* The role is sandboxed, has taken over what there was, and waits for GO. fsworker: [0] its mount namespace. */
@@ -612,6 +629,46 @@ struct ipc_go {
 /* The transport: the VMM has closed the connection; nothing is left to do. */
 struct ipc_gone {
 	uint64_t zero;
+};
+
+/* the keeper --------------------------------------------------------------------------------------- */
+
+/* Every question has a tag, which comes back with its answer. One that is not answered in time is sent again with the
+ * same tag: to the same keeper or the next one, who may both answer. */
+
+/* Descriptor: something on a mount of the share that is open for reading, by which its handles can be opened. No answer. */
+struct ipc_mount {
+	uint64_t zero;
+};
+
+/* Descriptors: of the objects whose handles are wanted. */
+struct ipc_seal {
+	uint64_t count;
+};
+/* tail: struct ipc_sealed_one for each */
+struct ipc_sealed {
+	uint64_t count;
+};
+struct ipc_sealed_one {
+	uint32_t error; /* errno; ENODEV: its mount was not shown */
+	uint32_t len;
+	uint8_t handle[IPC_HANDLE_MAX];
+};
+
+/* tail: struct ipc_unseal_one[] */
+struct ipc_unseal {
+	uint64_t count;
+};
+struct ipc_unseal_one {
+	uint64_t mnt_id; /* as statx() tells it */
+	uint32_t len;
+	uint32_t zero;
+	uint8_t handle[IPC_HANDLE_MAX];
+};
+/* tail: uint32_t errno of each (ENODEV: its mount was not shown; EBADMSG: no keeper has sealed it; ESTALE: it is gone); the
+ * descriptors (O_PATH) are those of the zeros. */
+struct ipc_unsealed {
+	uint64_t count;
 };
 
 /* holders ------------------------------------------------------------------------------------------ */

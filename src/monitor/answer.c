@@ -39,7 +39,7 @@ static const struct {
 	bool allowed[ROLE_COUNT];
 	const char *(*answer)(struct monitor *m, struct child *c, struct ipc_dgram *d, const struct ipc_msg *msg);
 } answers[] = {
-	{ IPC_READY, { [ROLE_TRANSPORT] = true, [ROLE_FSWORKER] = true }, answer_ready },
+	{ IPC_READY, { [ROLE_TRANSPORT] = true, [ROLE_FSWORKER] = true, [ROLE_KEEPER] = true }, answer_ready },
 	{ IPC_GONE, { [ROLE_TRANSPORT] = true }, answer_gone },
 };
 

@@ -236,6 +236,9 @@ static int make_limits(struct config *c, const struct options *o)
 	r = get_number32(o, SET_MAX_OPEN_FILES, 1, 1u << 24, &c->max_open_files);
 	if (r)
 		return r;
+	r = get_number32(o, SET_INODE_FD_CACHE, 64, 1u << 24, &c->inode_fd_cache);
+	if (r)
+		return r;
 	c->raise_nofile = !o->value[SET_RLIMIT_NOFILE] || strcmp(o->value[SET_RLIMIT_NOFILE], "0") != 0;
 	return get_number(o, SET_RLIMIT_NOFILE, 0, 1u << 30, &c->rlimit_nofile);
 }
@@ -283,6 +286,7 @@ int config_make(struct config *c, const struct options *o)
 	c->source = o->value[SET_SOURCE];
 	c->transport_path = o->value[SET_TRANSPORT_PATH] ?: LIBEXECDIR "/virtiofsd-transport";
 	c->fsworker_path = o->value[SET_FSWORKER_PATH] ?: LIBEXECDIR "/virtiofsd-fsworker";
+	c->keeper_path = o->value[SET_KEEPER_PATH] ?: LIBEXECDIR "/virtiofsd-keeper";
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](c, o);
 

@@ -26,11 +26,12 @@ struct config {
 	uint32_t nlinks;
 	uint32_t config_queues; /* for a VMM that leaves the number to us */
 	uint32_t max_open_files;  /* 0: by the descriptor limit */
+	uint32_t inode_fd_cache;  /* 0: by the descriptor limit */
 	bool raise_nofile;        /* set the descriptor limit at all */
 	uint64_t rlimit_nofile;   /* to this, or 0: to the hard limit */
-	uint32_t uid, gid;        /* of the transport */
+	uint32_t uid, gid;        /* of transport and keeper */
 	char tag[CONFIG_TAG_MAX + 4];
-	const char *transport_path, *fsworker_path;
+	const char *transport_path, *fsworker_path, *keeper_path;
 };
 
 int config_make(struct config *c, const struct options *o) NODISCARD;

@@ -1,5 +1,5 @@
 /* main.c - virtiofsd, the monitor: root's process, which parses options, makes the socket and the namespaces, starts
- * the two others and waits for them. See monitor.h.
+ * the others and waits for them. See monitor.h.
  *
  * Role: monitor. It trusts the command line and nobody else.
  */
@@ -11,7 +11,7 @@
 static int print_and_end(const struct options *o)
 {
 	static const struct sandbox_policy *const policies[] = {
-		&policy_monitor, &policy_transport, &policy_fsworker, &policy_holder,
+		&policy_monitor, &policy_transport, &policy_fsworker, &policy_keeper, &policy_holder,
 	};
 
 	if (o->value[SET_HELP])

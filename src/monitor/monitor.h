@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum role_id { ROLE_TRANSPORT, ROLE_FSWORKER, ROLE_COUNT };
+enum role_id { ROLE_TRANSPORT, ROLE_FSWORKER, ROLE_KEEPER, ROLE_COUNT };
 
 /* Slots of the inode table (fsworker). Only touched pages cost anything. */
 #define INODE_SLOTS (UINT64_C(1) << 24)
@@ -77,6 +77,8 @@ struct monitor {
 	int source_fd; /* O_PATH */
 	int bulk_fd, state_fd, tstate_fd;
 	int mntns_fd;  /* the fsworker's mount namespace, once it sent it */
+	int keeper_fd[2]; /* channel between fsworker [0] and keeper [1]; both ends stay here, so that neither sees the other die */
+	uint8_t keeper_key[IPC_KEEPER_KEY]; /* of the seals; for keepers only */
 	int null_fd;
 	int signal_fd;
 	int links[IPC_LINKS_MAX][2]; /* both ends, kept: what was sent stays in them whoever dies */
@@ -98,7 +100,7 @@ struct role {
 	const char *(*path)(const struct config *cfg);
 	bool respawns; /* one that dies is replaced; else its end is the daemon's */
 	bool holds;    /* its descriptors outlive it */
-	int link_end; /* which end of each link is its */
+	int link_end; /* which end of each link is its; -1: none */
 	int (*configure)(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir); /* begins its CONFIG message */
 };
 extern const struct role roles[ROLE_COUNT];

@@ -19,6 +19,11 @@ static const char *fsworker_path(const struct config *cfg)
 	return cfg->fsworker_path;
 }
 
+static const char *keeper_path(const struct config *cfg)
+{
+	return cfg->keeper_path;
+}
+
 static int configure_transport(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir)
 {
 	const struct config *cfg = m->cfg;
@@ -60,10 +65,25 @@ static int configure_fsworker(struct monitor *m, struct ipc_batch *b, struct ipc
 	c->uid = cfg->uid;
 	c->gid = cfg->gid;
 	*heir = &c->heir;
+	c->inode_fd_cache = cfg->inode_fd_cache;
 	if (!ipc_batch_fd(b, m->source_fd, false) || !ipc_batch_fd(b, m->bulk_fd, false) ||
-	    !ipc_batch_fd(b, m->state_fd, false))
+	    !ipc_batch_fd(b, m->state_fd, false) || !ipc_batch_fd(b, m->keeper_fd[0], false))
 		return -EMSGSIZE;
 	return m->mntns_fd < 0 || ipc_batch_fd(b, m->mntns_fd, false) ? 0 : -EMSGSIZE;
+}
+
+static int configure_keeper(struct monitor *m, struct ipc_batch *b, struct ipc_heir **heir)
+{
+	struct ipc_config_keeper *c = ipc_batch_add(b, IPC_CONFIG_KEEPER, 0, 0, 0, NULL);
+
+	*heir = NULL;
+	if (!c)
+		return -EMSGSIZE;
+	c->log_level = m->cfg->log_level;
+	c->uid = m->cfg->uid;
+	c->gid = m->cfg->gid;
+	memcpy(c->key, m->keeper_key, sizeof(c->key));
+	return ipc_batch_fd(b, m->keeper_fd[1], false) ? 0 : -EMSGSIZE;
 }
 
 const struct role roles[ROLE_COUNT] = {
@@ -86,6 +106,14 @@ const struct role roles[ROLE_COUNT] = {
 		.respawns = true,
 		.link_end = 1,
 		.configure = configure_fsworker,
+	},
+	[ROLE_KEEPER] = {
+		.name = "keeper",
+		.argv0 = "virtiofsd-keeper",
+		.namespaces = OWN_NAMESPACES,
+		.path = keeper_path,
+		.link_end = -1,
+		.configure = configure_keeper,
 	},
 };
 
@@ -162,7 +190,7 @@ static int configure(struct monitor *m, struct child *c, struct ipc_batch *b, in
 
 	if (r == 0 && c->role->holds)
 		r = attach_heir(c, b, heir, far);
-	for (uint32_t i = 0; r == 0 && i < m->cfg->nlinks; i++)
+	for (uint32_t i = 0; r == 0 && c->role->link_end >= 0 && i < m->cfg->nlinks; i++)
 		if (!ipc_batch_fd(b, m->links[i][c->role->link_end], false))
 			r = -EMSGSIZE;
 	return r;

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
@@ -126,6 +127,20 @@ static int make_memory(struct monitor *m)
 	return 0;
 }
 
+/* What fsworkers and keepers need to go on where those before them ended. */
+static int make_keeper_channel(struct monitor *m)
+{
+	int r = ipc_pair(m->keeper_fd);
+
+	if (r == 0 && getrandom(m->keeper_key, sizeof(m->keeper_key), 0) != (ssize_t)sizeof(m->keeper_key))
+		r = -errno;
+	if (r == 0)
+		return 0;
+	log_err("cannot make the channel to the keeper, or its key: %s%s", strerror(-r),
+		r == -ENOBUFS ? ": raise net.core.wmem_max (131072 will do)" : "");
+	return EXIT_FAILURE;
+}
+
 /* Signals become something to read. A closed stderr or syslog must not kill us either. */
 static int take_signals(struct monitor *m)
 {
@@ -167,7 +182,8 @@ int setup_all(struct monitor *m, const struct config *cfg)
 	int r;
 
 	*m = (struct monitor){ .cfg = cfg, .flags = cfg->flags, .socket_fd = -1, .source_fd = -1, .bulk_fd = -1,
-			       .state_fd = -1, .tstate_fd = -1, .mntns_fd = -1, .null_fd = -1, .signal_fd = -1 };
+			       .state_fd = -1, .tstate_fd = -1, .mntns_fd = -1, .keeper_fd = { -1, -1 }, .null_fd = -1,
+			       .signal_fd = -1 };
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		m->child[i] = (struct child){ .role = &roles[i], .exe_fd = -1, .next_exe_fd = -1, .pidfd = -1, .channel = -1, .log = -1, .refused_nr = -1 };
 	for (uint32_t i = 0; i < IPC_LINKS_MAX; i++)
@@ -186,6 +202,8 @@ int setup_all(struct monitor *m, const struct config *cfg)
 		r = roles_check(m);
 	if (r == 0)
 		r = make_memory(m);
+	if (r == 0)
+		r = make_keeper_channel(m);
 	if (r == 0)
 		r = take_signals(m);
 	if (r == 0 && cfg->fd < 0)

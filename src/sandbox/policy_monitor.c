@@ -29,8 +29,9 @@ static const struct sandbox_cap for_children[] = {
 	{ CAP_SYS_ADMIN, "children: mount namespace, root directory, their filter; dropped by all" },
 	{ CAP_SYS_CHROOT, "fsworker: entering the mount namespace of an earlier one; dropped" },
 	{ CAP_SETPCAP, "children: bounding set and securebits; dropped by all" },
-	{ CAP_SETUID, "transport: leaving root, dropped; fsworker: keeps it" },
-	{ CAP_SETGID, "transport: leaving root's groups, dropped; fsworker: keeps it" },
+	{ CAP_SETUID, "transport, keeper: leaving root, dropped; fsworker: keeps it" },
+	{ CAP_SETGID, "transport, keeper: leaving root's groups, dropped; fsworker: keeps it" },
+	{ CAP_DAC_READ_SEARCH, "keeper: keeps it; dropped by all others, who get it at exec, before they hear of anybody" },
 	{ CAP_DAC_OVERRIDE, "fsworker: keeps it; raised by the monitor to execute a child and to remove its socket" },
 	{ CAP_CHOWN, "fsworker: keeps it" },
 	{ CAP_FOWNER, "fsworker: keeps it" },
@@ -128,7 +129,7 @@ static const struct sandbox_syscall calls[] = {
 	{ .name = NULL },
 };
 
-static const struct sandbox_policy *const children[] = { &policy_transport, &policy_fsworker, &policy_holder, NULL };
+static const struct sandbox_policy *const children[] = { &policy_transport, &policy_fsworker, &policy_keeper, &policy_holder, NULL };
 
 static const char *const other[] = {
 	"namespaces: the host's",

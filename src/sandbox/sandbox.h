@@ -75,7 +75,7 @@ struct sandbox_policy {
 	const char *const *other; /* lines of prose for --dump-sandbox: namespaces, descriptors, limits; ends with NULL */
 };
 
-extern const struct sandbox_policy policy_monitor, policy_transport, policy_fsworker, policy_holder;
+extern const struct sandbox_policy policy_monitor, policy_transport, policy_fsworker, policy_keeper, policy_holder;
 
 struct sandbox_params {
 	uint32_t uid, gid;  /* for drop_ids */
