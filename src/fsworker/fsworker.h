@@ -13,6 +13,7 @@
 #include "fsworker/handle.h"
 #include "fsworker/inode.h"
 #include "fsworker/journal.h"
+#include "fsworker/keeper_link.h"
 #include "fsworker/state.h"
 #include "ipc/channel.h"
 
@@ -67,6 +68,8 @@ struct fsworker {
 	int root_fd;                      /* the share's root */
 	int proc_fd;                      /* "/proc/self/fd": reopening by number */
 	bool close_matters;               /* to the file system of the root, see op_file.c */
+	int keeper_fd;                    /* channel to the keeper; -1: there is none. fsworker_init() takes it */
+	struct keeper_link *keeper;
 	struct inode_table inodes;
 	struct handle_table handles;
 	struct lock_table *locks;

@@ -136,7 +136,7 @@ int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_
 	if (r < 0)
 		return r;
 	t->slots = slots;
-	t->fd_limit = fd_limit;
+	t->fd_limit = t->cool.fd_cache = fd_limit;
 	t->generation = generation;
 	t->fds = calloc(count, sizeof(*t->fds));
 	/* Who may choose inode numbers on the host's file system should not choose our chains with them. */
@@ -164,9 +164,30 @@ void inode_table_fini(struct inode_table *t)
 	if (t->fds && t->shard[INODE_SHARDS - 1].heads)
 		inode_forget_all(t);
 	free_ptr(&t->fds);
+	free_ptr(&t->cool.slot_of_fd);
 	for (uint32_t i = 0; i < INODE_SHARDS; i++)
 		free_ptr(&t->shard[i].heads);
 	slots_fini(&t->ids);
+}
+
+/*
+ * inode_set_fd() - The slot has this descriptor from now on
+ *
+ * Before it is published, or under cool.lock.
+ */
+void inode_set_fd(struct inode_table *t, uint32_t index, int fd)
+{
+	struct inode_cooler *c = &t->cool;
+	uint32_t top = atomic_load_explicit(&c->fd_top, memory_order_relaxed);
+
+	t->fds[index] = fd;
+	t->slots[index].held = ipc_held(t->generation, fd);
+	if ((uint32_t)fd >= c->nfds || index == INODE_ROOT)
+		return;
+	atomic_store_explicit(&c->slot_of_fd[fd], index, memory_order_relaxed);
+	while ((uint32_t)fd >= top &&
+	       !atomic_compare_exchange_weak_explicit(&c->fd_top, &top, (uint32_t)fd + 1, memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struct statx *st, uint64_t nlookup)
@@ -183,10 +204,9 @@ static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struc
 	s->btime_sec = born ? st->stx_btime.tv_sec : 0;
 	s->btime_nsec = born ? st->stx_btime.tv_nsec : 0;
 	s->handle_len = 0;
-	s->held = ipc_held(t->generation, fd);
+	inode_set_fd(t, index, fd);
 	CRASHPOINT("filling");
 	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
-	t->fds[index] = fd;
 }
 
 /* The guest is told of an object once more; under its shard's lock. */
@@ -322,9 +342,25 @@ static bool adopt(struct inode_table *t, uint32_t index, int fd)
 	pthread_mutex_unlock(&sh->lock);
 	atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed);
 	s->mode = st.stx_mode;
-	s->held = ipc_held(t->generation, fd);
-	t->fds[index] = fd;
+	inode_set_fd(t, index, fd);
 	slots_restore(&t->ids, index, s->generation, true);
+	return true;
+}
+
+/* Go on with an inode of which the process before had no descriptor. What it is will be checked when it is wanted. */
+static bool adopt_cold(struct inode_table *t, uint32_t index)
+{
+	struct inode_slot *s = &t->slots[index];
+	struct inode_key key = key_of_slot(s);
+	uint64_t hash = key_hash(t, &key);
+	struct inode_shard *sh = shard_of(t, hash);
+
+	if (!t->cool.keeper || chain_find(t, sh, hash, &key))
+		return false;
+	chain_insert(t, sh, hash, index);
+	t->fds[index] = -1;
+	atomic_store(&t->cool.started, true);
+	slots_restore_cold(&t->ids, index, s->generation);
 	return true;
 }
 
@@ -362,7 +398,9 @@ int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *l
 		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
 			const struct inode_slot *s = &t->slots[i];
 
-			if (slot_is_sound(s)) {
+			if (slot_is_sound(s) && s->held == 0 && s->handle_len && adopt_cold(t, i)) {
+				continue;
+			} else if (slot_is_sound(s)) {
 				index[n] = i;
 				held[n++] = s->held;
 			} else {
@@ -378,6 +416,8 @@ int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *l
 				continue;
 			}
 			close_fd(&fds[k]);
+			if (t->slots[index[k]].handle_len && adopt_cold(t, index[k]))
+				continue;
 			abandon(t, index[k]);
 			++*lost;
 		}
@@ -395,12 +435,30 @@ int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *l
  */
 int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u)
 {
+	uint64_t life = 0;
+
 	/* The root stays for good: no reference, so that the threads do not fight for its counter. */
-	if (nodeid != INODE_ROOT && unlikely(!slots_get(&t->ids, nodeid)))
-		return -ESTALE;
+	if (nodeid != INODE_ROOT) {
+		life = slots_get(&t->ids, nodeid);
+		if (unlikely(!life))
+			return -ESTALE;
+	}
 	u->t = t;
 	u->index = slots_index(nodeid);
+	if (unlikely(life & SLOTS_COLD))
+		return inode_warm(u);
 	u->fd = t->fds[u->index];
+	return 0;
+}
+
+/*
+ * inode_get_slot() - The same for who does not need the descriptor: nothing is brought back for it
+ */
+int inode_get_slot(struct inode_table *t, uint64_t nodeid, struct inode_use *u)
+{
+	if (nodeid != INODE_ROOT && unlikely(!slots_get(&t->ids, nodeid)))
+		return -ESTALE;
+	*u = (struct inode_use){ .t = t, .index = slots_index(nodeid), .fd = -1 };
 	return 0;
 }
 
@@ -408,13 +466,18 @@ int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u)
 static void slot_clear(struct inode_table *t, uint32_t index)
 {
 	struct inode_slot *s = &t->slots[index];
+	bool cold = slots_cold(&t->ids, index);
 	int fd = t->fds[index];
 
 	__atomic_store_n(&s->state, INODE_FREE, __ATOMIC_RELEASE);
 	CRASHPOINT("clearing");
 	s->generation++;
 	t->fds[index] = -1;
+	if (!cold && (uint32_t)fd < t->cool.nfds)
+		atomic_store_explicit(&t->cool.slot_of_fd[fd], 0, memory_order_relaxed);
 	slots_free(&t->ids, index);
+	if (cold)
+		return;
 	close(fd);
 	atomic_fetch_sub_explicit(&t->fd_used, 1, memory_order_relaxed);
 }
@@ -429,11 +492,20 @@ void inode_put(struct inode_use *u)
 		slot_clear(t, u->index);
 }
 
-static bool same_birth(const struct inode_slot *s, const struct statx *st)
+/* inode_same_birth() - Nothing says that it is another object of the same number */
+bool inode_same_birth(const struct inode_slot *s, const struct statx *st)
 {
-	if (!(st->stx_mask & STATX_BTIME) || (s->btime_sec == 0 && s->btime_nsec == 0))
-		return true;
-	return s->btime_sec == st->stx_btime.tv_sec && s->btime_nsec == st->stx_btime.tv_nsec;
+	return !inode_birth_known(s, st) ||
+	       (s->btime_sec == st->stx_btime.tv_sec && s->btime_nsec == st->stx_btime.tv_nsec);
+}
+
+/* Is the object of this identity surely the slot's? One that is cold does not keep its number from being used again. */
+static bool slot_shows(const struct inode_table *t, uint32_t index, const struct statx *st)
+{
+	const struct inode_slot *s = &t->slots[index];
+
+	return inode_same_birth(s, st) && !((__atomic_load_n(&s->mode, __ATOMIC_RELAXED) ^ st->stx_mode) & S_IFMT) &&
+	       (inode_birth_known(s, st) || !slots_cold(&t->ids, index));
 }
 
 /*
@@ -456,8 +528,7 @@ uint64_t inode_find(struct inode_table *t, const struct statx *st)
 
 	pthread_mutex_lock(&sh->lock);
 	i = chain_find(t, sh, hash, &key);
-	if (i && same_birth(&t->slots[i], st) &&
-	    !((__atomic_load_n(&t->slots[i].mode, __ATOMIC_RELAXED) ^ st->stx_mode) & S_IFMT)) {
+	if (i && slot_shows(t, i, st)) {
 		count_lookup(t, i);
 		__atomic_store_n(&t->slots[i].mode, st->stx_mode, __ATOMIC_RELAXED);
 		nodeid = slots_id(&t->ids, i);
@@ -479,7 +550,26 @@ bool inode_known(struct inode_table *t, const struct inode_key *key)
 	return known;
 }
 
-static int table_full(const char *what, int error)
+/* inode_find_slot() - The slot of an object that was seen by name, with a reference; 0 when it is not known. @sure: out,
+ * false when it is cold and another object may have its number by now. */
+uint32_t inode_find_slot(struct inode_table *t, const struct statx *st, bool *sure)
+{
+	struct inode_key key = key_of_statx(st);
+	uint64_t hash = key_hash(t, &key);
+	struct inode_shard *sh = shard_of(t, hash);
+	uint32_t i;
+
+	pthread_mutex_lock(&sh->lock);
+	i = chain_find(t, sh, hash, &key);
+	if (i == INODE_ROOT || (i && !slots_get(&t->ids, slots_id(&t->ids, i))))
+		i = 0;
+	*sure = i && slot_shows(t, i, st);
+	pthread_mutex_unlock(&sh->lock);
+	return i;
+}
+
+/* inode_table_full() - Say that there is no room. Return: error */
+int inode_table_full(const char *what, int error)
 {
 	log_limited(LOG_LVL_WARN, "the guest knows too many files: no %s left for another one", what);
 	return error;
@@ -489,9 +579,50 @@ static int table_full(const char *what, int error)
  * Return: 0, -ENFILE */
 int inode_may_add(struct inode_table *t)
 {
-	if (atomic_load_explicit(&t->fd_used, memory_order_relaxed) < t->fd_limit)
+	return inode_make_room(t);
+}
+
+static struct inode_shard *lock_shard_of_slot(struct inode_table *t, uint32_t index, uint64_t *hash)
+{
+	struct inode_key key = key_of_slot(&t->slots[index]);
+	struct inode_shard *sh;
+
+	*hash = key_hash(t, &key);
+	sh = shard_of(t, *hash);
+	pthread_mutex_lock(&sh->lock);
+	return sh;
+}
+
+/*
+ * inode_drop_gone() - The object of a slot in use is no more, or cannot be had any more: its id ends
+ *
+ * For the guest it is as if it had never looked it up. What it gives back later is ignored.
+ */
+void inode_drop_gone(struct inode_table *t, uint32_t index)
+{
+	uint64_t hash;
+	struct inode_shard *sh = lock_shard_of_slot(t, index, &hash);
+
+	t->slots[index].nlookup = 0;
+	if (slots_revoke(&t->ids, index))
+		chain_remove(t, sh, hash, index);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+/* An object was opened that has the identity of a cold slot, which may have been another one's: bring that back, or end it.
+ * A reference to the slot is given up. 0: look again; -errno */
+static int settle(struct inode_table *t, uint32_t index, const struct statx *st)
+{
+	AUTO_INODE u = { .t = t, .index = index, .fd = -1 };
+	const struct inode_slot *s = &t->slots[index];
+	int r;
+
+	if (inode_birth_known(s, st) || ((inode_mode(&u) ^ st->stx_mode) & S_IFMT)) {
+		inode_drop_gone(t, index);
 		return 0;
-	return table_full("descriptor", -ENFILE);
+	}
+	r = inode_warm(&u);
+	return r == -ESTALE ? 0 : r;
 }
 
 /*
@@ -504,7 +635,8 @@ int inode_may_add(struct inode_table *t)
  * Two descriptors that are open at the same time and show the same identity are the same object, so finding and
  * inserting under one lock never makes two slots for one object, nor one slot for two.
  *
- * Return: 0; -ENFILE without a descriptor to spare, -ENOMEM when the table is full (then *fd is still the caller's)
+ * Return: 0; -ENFILE without a descriptor to spare, -ENOMEM when the table is full, or another -errno (then *fd is
+ * still the caller's)
  */
 int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_t *nodeid)
 {
@@ -514,8 +646,18 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 	int r = 0, known_fd = -1;
 	uint32_t i;
 
-	pthread_mutex_lock(&sh->lock);
-	i = chain_find(t, sh, hash, &key);
+	/* What is known already needs no room; the rest is counted below. */
+	(void)!inode_make_room(t);
+	for (;;) {
+		pthread_mutex_lock(&sh->lock);
+		i = chain_find(t, sh, hash, &key);
+		if (!i || slot_shows(t, i, st) || !slots_cold(&t->ids, i) || !slots_get(&t->ids, slots_id(&t->ids, i)))
+			break;
+		pthread_mutex_unlock(&sh->lock);
+		r = settle(t, i, st);
+		if (r < 0)
+			return r;
+	}
 	if (i) {
 		struct inode_slot *s = &t->slots[i];
 
@@ -544,21 +686,10 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 	pthread_mutex_unlock(&sh->lock);
 	if (r < 0) {
 		atomic_fetch_sub_explicit(&t->fd_used, 1, memory_order_relaxed);
-		return table_full(r == -ENFILE ? "descriptor" : "place in the table", r);
+		return inode_table_full(r == -ENFILE ? "descriptor" : "place in the table", r);
 	}
 	close_fd(&known_fd);
 	return 0;
-}
-
-static struct inode_shard *lock_shard_of_slot(struct inode_table *t, uint32_t index, uint64_t *hash)
-{
-	struct inode_key key = key_of_slot(&t->slots[index]);
-	struct inode_shard *sh;
-
-	*hash = key_hash(t, &key);
-	sh = shard_of(t, *hash);
-	pthread_mutex_lock(&sh->lock);
-	return sh;
 }
 
 /*
@@ -608,7 +739,7 @@ void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t nlookup)
 {
 	AUTO_INODE u = { 0 };
 
-	if (nodeid == INODE_ROOT || inode_get(t, nodeid, &u) < 0) {
+	if (nodeid == INODE_ROOT || inode_get_slot(t, nodeid, &u) < 0) {
 		journal_forgot();
 		return;
 	}
@@ -626,7 +757,7 @@ void inode_forget_all(struct inode_table *t)
 	for (uint32_t i = slots_next_used(&t->ids, INODE_ROOT); i; i = slots_next_used(&t->ids, i)) {
 		AUTO_INODE u = { 0 };
 
-		if (inode_get(t, slots_id(&t->ids, i), &u) == 0)
+		if (inode_get_slot(t, slots_id(&t->ids, i), &u) == 0)
 			forget_used(t, i, UINT64_MAX);
 	}
 }

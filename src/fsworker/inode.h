@@ -7,18 +7,26 @@
  *
  * A slot is valid as long as the guest has looked it up more often than it has forgotten it; its descriptor is
  * closed when besides no operation uses it any more. The root is slot 1, nodeid 1, and is never dropped.
+ *
+ * The guest may know more objects than there are descriptors. A slot that has not been used for a while can be *cold*: it
+ * has no descriptor but a sealed handle, for which the keeper gives one back (inode_cold.c). Its number may have become
+ * another object's meanwhile, so there the birth time is part of the identity, and a handle knows the generation.
  */
 #ifndef VFSD_INODE_H
 #define VFSD_INODE_H
 
 #include "fsworker/fetch.h"
 #include "fsworker/slots.h"
+#include "ipc/messages.h"
 
 #include <linux/stat.h>
 #include <sys/stat.h>
 
+struct keeper_link;
+struct name;
+
 #define INODE_ROOT 1u
-#define INODE_HANDLE_MAX 64
+#define INODE_HANDLE_MAX IPC_HANDLE_MAX
 #define INODE_SHARDS 64u
 
 enum inode_state {
@@ -38,7 +46,7 @@ struct inode_slot {
 	uint64_t mnt_id;
 	int64_t btime_sec;
 	uint32_t handle_len; /* of the sealed handle, 0: none */
-	uint32_t held;       /* ipc_held() of its descriptor, for who takes over */
+	uint32_t held;       /* ipc_held() of its descriptor, for who takes over; 0: none, the slot is cold */
 	uint8_t handle[INODE_HANDLE_MAX];
 };
 _Static_assert(sizeof(struct inode_slot) == 128, "the slot's size is known outside");
@@ -55,14 +63,30 @@ struct inode_shard {
 	uint32_t mask, used;
 } __attribute__((aligned(64)));
 
+/* What keeps the descriptors few. Nothing here is touched as long as there are few. */
+struct inode_cooler {
+	struct keeper_link *keeper; /* NULL: no slot is ever cold */
+	uint32_t fd_cache;          /* with more descriptors than this some are given up */
+	uint32_t batch;             /* so many at once */
+	uint32_t nfds;              /* descriptors' numbers are below this */
+	_Atomic uint32_t *slot_of_fd; /* which slot has a descriptor, 0: none; nfds of them */
+	_Atomic uint32_t fd_top;    /* those that any slot ever had are below this */
+	uint32_t hand;              /* where the search for idle ones goes on; under busy */
+	uint32_t rest;              /* calls until it is worth to search again; under busy */
+	atomic_bool started;        /* slots may be cold from now on */
+	pthread_mutex_t busy;       /* one thread searches; before all other locks but session_lock and a link's busy */
+	pthread_mutex_t lock;       /* of a slot's turning cold or warm: its fds[], held and COLD change together */
+};
+
 struct inode_table {
 	struct slots ids;
 	struct inode_slot *slots;
-	int *fds; /* O_PATH descriptor of each valid slot */
+	int *fds; /* O_PATH descriptor of each valid slot that is not cold */
 	uint64_t seed;
 	uint32_t generation; /* of this process, for inode_slot.held */
 	uint32_t fd_limit;
 	_Atomic uint32_t fd_used;
+	struct inode_cooler cool;
 	struct inode_shard shard[INODE_SHARDS];
 };
 
@@ -70,7 +94,7 @@ struct inode_table {
 struct inode_use {
 	struct inode_table *t; /* NULL: none */
 	uint32_t index;
-	int fd;
+	int fd; /* -1 after inode_get_slot() */
 };
 
 /* What makes two looks at the file system the same object. */
@@ -86,7 +110,14 @@ void inode_settle(struct inode_table *t, struct journal *j);
 void inode_undo(struct inode_table *t, struct journal *j);
 int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *lost) NODISCARD;
 
+/* inode_cold.c */
+int inode_use_keeper(struct inode_table *t, struct keeper_link *k, uint32_t fd_cache, uint32_t nfds) NODISCARD;
+int inode_warm(struct inode_use *u) NODISCARD;
+int inode_make_room(struct inode_table *t) NODISCARD;
+void inode_keep(struct inode_table *t, int dirfd, const struct name *name, struct inode_use *u);
+
 int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
+int inode_get_slot(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
 void inode_put(struct inode_use *u);
 #define AUTO_INODE __attribute__((cleanup(inode_put))) struct inode_use
 
@@ -97,6 +128,19 @@ void inode_remember(const struct inode_use *u);
 void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t nlookup);
 void inode_forget_all(struct inode_table *t);
 int inode_may_add(struct inode_table *t) NODISCARD;
+
+/* For inode.c and inode_cold.c. */
+void inode_set_fd(struct inode_table *t, uint32_t index, int fd);
+void inode_drop_gone(struct inode_table *t, uint32_t index);
+uint32_t inode_find_slot(struct inode_table *t, const struct statx *st, bool *sure) NODISCARD;
+int inode_table_full(const char *what, int error);
+bool inode_same_birth(const struct inode_slot *s, const struct statx *st) NODISCARD;
+
+/* inode_birth_known() - can a number that is used again be told from what it was before? */
+static inline bool inode_birth_known(const struct inode_slot *s, const struct statx *st)
+{
+	return (st->stx_mask & STATX_BTIME) && (s->btime_sec || s->btime_nsec);
+}
 
 /* Fields of a used inode. */
 static inline const struct inode_slot *inode_slot(const struct inode_use *u)

@@ -13,7 +13,7 @@
 
 #include <poll.h>
 
-#define FD_RESERVE 128u /* for the process itself: links, waits, files open for the time of one request */
+#define FD_RESERVE 192u /* for the process itself: links, waits, mounts, files open for the time of one request */
 #define LOCK_OWNERS_MAX 16384u
 
 /* How many descriptors each table may hold, so that one that is full never starves another. */
@@ -32,9 +32,21 @@ static struct fd_budget divide(uint32_t limit, uint32_t nlinks, uint32_t max_ope
 	return b;
 }
 
+/* Descriptors of inodes become few, where there is a keeper. */
+static int init_keeper(struct fsworker *w, const struct ipc_config_fsworker *cfg, const struct statx *root, uint32_t fd_limit)
+{
+	if (w->keeper_fd < 0)
+		return 0;
+	w->keeper = keeper_link_new(w->keeper_fd, w->proc_fd, w->state->mounts, cfg->heir.generation);
+	if (!w->keeper)
+		return -ENOMEM;
+	keeper_add_root(w->keeper, w->root_fd, root->stx_mnt_id);
+	return inode_use_keeper(&w->inodes, w->keeper, cfg->inode_fd_cache, fd_limit);
+}
+
 /*
  * fsworker_init() - Make the tables of a process that has its root, its procfs and its links
- * @w:		With flags, root_fd, proc_fd, bulk, links and nlinks set
+ * @w:		With flags, root_fd, proc_fd, keeper_fd, bulk, links and nlinks set
  * @cfg:	What the monitor wants
  * @state:	Memory of IPC_STATE_BYTES, all zero, or as a process before this one left it: see fsworker_restore()
  * @fd_limit:	RLIMIT_NOFILE
@@ -72,6 +84,8 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 		r = inode_table_init(&w->inodes, slots, cfg->inode_slots, budget.inodes, cfg->heir.generation);
 	if (r == 0)
 		r = inode_set_root(&w->inodes, w->root_fd, &st);
+	if (r == 0)
+		r = init_keeper(w, cfg, &st, fd_limit);
 	if (r == 0)
 		r = handle_table_init(&w->handles, rows, budget.handles, cfg->heir.generation);
 	if (r == 0) {
@@ -113,7 +127,9 @@ int fsworker_restore(struct fsworker *w, fetch_fn *fetch, void *arg, struct ipc_
 		if (w->state->jobs[i].state == ROW_ASKED)
 			handle_undo(&w->handles, &w->state->jobs[i].step.handle);
 	CRASHPOINT("restoring");
-	r = inode_restore(&w->inodes, fetch, arg, &said->lost);
+	r = keeper_link_restore(w->keeper, fetch, arg);
+	if (r == 0)
+		r = inode_restore(&w->inodes, fetch, arg, &said->lost);
 	if (r == 0)
 		r = handle_restore(&w->handles, fetch, arg, &said->lost);
 	if (r == 0)
@@ -136,6 +152,7 @@ void fsworker_fini(struct fsworker *w)
 	locks_free(w->locks);
 	handle_table_fini(&w->handles);
 	inode_table_fini(&w->inodes);
+	keeper_link_free(w->keeper);
 }
 
 /*

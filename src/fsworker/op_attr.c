@@ -21,7 +21,8 @@ int answer_getattr(struct req *r)
 	AUTO_INODE u = { 0 };
 	AUTO_HANDLE h = { 0 };
 	struct statx st;
-	int err = inode_get(&r->w->inodes, q->nodeid, &u);
+	/* An open file has a descriptor of its own. */
+	int err = q->has_fh ? inode_get_slot(&r->w->inodes, q->nodeid, &u) : inode_get(&r->w->inodes, q->nodeid, &u);
 
 	if (unlikely(err < 0))
 		return err;

@@ -11,9 +11,12 @@
 static int remove_name(struct req *r, uint64_t nodeid, int flags)
 {
 	AUTO_INODE parent = { 0 };
+	AUTO_INODE victim = { 0 };
 	struct name name;
 	int err = parent_and_name(r, nodeid, &parent, &name);
 
+	if (err == 0)
+		inode_keep(&r->w->inodes, parent.fd, &name, &victim);
 	if (err == 0 && unlinkat(parent.fd, name.s, flags) < 0)
 		err = -errno;
 	CRASHPOINT("removed");
@@ -73,6 +76,7 @@ int answer_rename(struct req *r)
 	const struct ipc_rename_req *q = r->body;
 	AUTO_INODE from = { 0 };
 	AUTO_INODE to = { 0 };
+	AUTO_INODE victim = { 0 };
 	struct name old_name, new_name;
 	int err;
 
@@ -92,6 +96,8 @@ int answer_rename(struct req *r)
 		err = intend_exchange(r, &from, &old_name);
 	if (err == 0 && unlikely(r->redo) && was_renamed(q, &from, &old_name, &to, &new_name))
 		return reply_empty(r);
+	if (err == 0 && !(q->flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
+		inode_keep(&r->w->inodes, to.fd, &new_name, &victim);
 	/* Not libc's: it turns one without flags into another system call. */
 	if (err == 0 && syscall(SYS_renameat2, from.fd, old_name.s, to.fd, new_name.s, q->flags) < 0)
 		err = -errno;

@@ -91,21 +91,52 @@ void slots_publish(struct slots *s, uint32_t index, uint32_t refs)
 }
 
 /* slots_get() - see slots.h. */
-bool slots_get(struct slots *s, uint64_t id)
+uint64_t slots_get(struct slots *s, uint64_t id)
 {
 	uint32_t index = slots_index(id);
 	uint64_t life;
 
 	if (unlikely(index == 0 || index >= s->count))
-		return false;
+		return 0;
 	life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
 	do {
 		if (unlikely((life >> 32) != (id >> 32) || !(life & SLOTS_VALID) ||
 			     (life & SLOTS_REFS) == SLOTS_REFS))
-			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&s->life[index], &life, life + 1, memory_order_acquire,
-							memory_order_relaxed));
-	return true;
+			return 0;
+	} while (!atomic_compare_exchange_weak_explicit(&s->life[index], &life, (life + 1) | SLOTS_RECENT,
+							memory_order_acquire, memory_order_relaxed));
+	return life;
+}
+
+/* slots_get_idle() - see slots.h. */
+bool slots_get_idle(struct slots *s, uint32_t index)
+{
+	uint64_t life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
+
+	if ((life & (SLOTS_VALID | SLOTS_COLD | SLOTS_REFS)) != SLOTS_VALID)
+		return false;
+	if (life & SLOTS_RECENT) {
+		atomic_fetch_and_explicit(&s->life[index], ~SLOTS_RECENT, memory_order_relaxed);
+		return false;
+	}
+	return atomic_compare_exchange_strong_explicit(&s->life[index], &life, life + 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+/* slots_chill() - see slots.h. */
+bool slots_chill(struct slots *s, uint32_t index)
+{
+	uint64_t life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
+
+	return (life & (SLOTS_VALID | SLOTS_COLD | SLOTS_RECENT | SLOTS_REFS)) == (SLOTS_VALID | 1) &&
+	       atomic_compare_exchange_strong_explicit(&s->life[index], &life, life | SLOTS_COLD, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+/* slots_thaw() - see slots.h. */
+void slots_thaw(struct slots *s, uint32_t index)
+{
+	atomic_fetch_and_explicit(&s->life[index], ~SLOTS_COLD, memory_order_acq_rel);
 }
 
 /* slots_put() - see slots.h. */
@@ -151,6 +182,12 @@ void slots_restore(struct slots *s, uint32_t index, uint32_t generation, bool va
 	/* The last generation is also what a retired slot has. */
 	if (!valid && generation != UINT32_MAX)
 		give_back(s, index);
+}
+
+/* slots_restore_cold() - see slots.h. */
+void slots_restore_cold(struct slots *s, uint32_t index, uint32_t generation)
+{
+	atomic_store_explicit(&s->life[index], (uint64_t)generation << 32 | SLOTS_VALID | SLOTS_COLD, memory_order_release);
 }
 
 /* slots_next_used() - see slots.h. */

@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#define STATE_MAGIC 0x7673646673773031ull /* changes with the layout of any of this, of slots, rows and journals */
+#define STATE_MAGIC 0x7673646673773032ull /* changes with the layout of any of this, of slots, rows and journals */
 #define STATE_JOBS 1024u
 #define STATE_WAITS 1024u
 #define STATE_OWNERS 16384u
@@ -62,6 +62,13 @@ struct owner_row {
 	uint32_t zero;
 };
 
+/* A mount whose objects may be cold: what is open on it, for the keeper. */
+struct mount_row {
+	uint64_t mnt_id; /* 0: none */
+	uint32_t held;   /* ipc_held() of its descriptor */
+	uint32_t zero;
+};
+
 struct fsw_state {
 	uint64_t magic;
 	_Atomic uint64_t session;
@@ -70,6 +77,7 @@ struct fsw_state {
 	struct job_row jobs[STATE_JOBS];
 	struct wait_row waits[STATE_WAITS];
 	struct owner_row owners[STATE_OWNERS];
+	struct mount_row mounts[IPC_MOUNTS_MAX];
 };
 _Static_assert(sizeof(struct fsw_state) <= IPC_COMMON_STATE, "the monitor makes room for it");
 

@@ -39,7 +39,6 @@
  * middle of; the table of inodes (128 bytes each), then that of open files and directories (32 bytes each, and one row more).
  * The monitor makes it of this size and never looks inside. */
 #define IPC_COMMON_STATE (4u << 20)
-#define IPC_MOUNT_STATE 4096u /* of it, at its end: mounts */
 #define IPC_LINK_STATE (68u * 4096)
 #define IPC_STATE_BYTES(nlinks, inodes, files) \
 	(IPC_COMMON_STATE + (uint64_t)(nlinks) * IPC_LINK_STATE + (uint64_t)(inodes) * 128 + ((uint64_t)(files) + 1) * 32)

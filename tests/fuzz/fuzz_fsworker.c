@@ -93,7 +93,7 @@ static void set_up(void)
 	/* The share lies in memory. */
 	signal(SIGXFSZ, SIG_IGN);
 	setrlimit(RLIMIT_FSIZE, &limit);
-	w = (struct fsworker){ .flags = cfg.flags, .links = &fuzz_link, .nlinks = 1 };
+	w = (struct fsworker){ .flags = cfg.flags, .links = &fuzz_link, .nlinks = 1, .keeper_fd = -1 };
 	w.root_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	w.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	w.bulk = mmap(NULL, IPC_BULK_LINK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -56,7 +56,7 @@ void fx_start(const struct fx_config *c)
 	ck_ok(chmod(fx_dir, 0755));
 	fx_dirfd = open(fx_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(fx_dirfd, 0);
-	fx_w = (struct fsworker){ .flags = c->flags, .links = links, .nlinks = FX_LINKS };
+	fx_w = (struct fsworker){ .flags = c->flags, .links = links, .nlinks = FX_LINKS, .keeper_fd = -1 };
 	fx_w.root_fd = open(fx_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	fx_w.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	ck_assert(fx_w.root_fd >= 0 && fx_w.proc_fd >= 0);
