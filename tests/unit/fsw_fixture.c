@@ -2,6 +2,7 @@
 #include "fsw_fixture.h"
 
 #include "common/log.h"
+#include "keeper/keeper.h"
 #include "sandbox/sandbox.h"
 
 #include <linux/capability.h>
@@ -20,6 +21,9 @@ struct ipc_msg fx_reply;
 int fx_fd = -1;
 char *fx_bulk;
 
+_Atomic uint32_t fx_keeper_lost, fx_keeper_heard;
+
+static pthread_t keeper_thread;
 static struct link links[FX_LINKS];
 static struct ipc_batch batch;
 static struct ipc_dgram dgram;
@@ -33,6 +37,42 @@ static void quiet(enum log_level level, const char *text, size_t len)
 	(void)len;
 }
 
+/* A keeper, with the capability that the fsworker's threads do not have. */
+static void *keep(void *arg)
+{
+	struct keeper *k = calloc(1, sizeof(*k));
+	int fd = (int)(intptr_t)arg, r = 1;
+	const char *why;
+
+	keeper_init(k, (const uint8_t *)"a key for a test");
+	while (r == 1) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		if (poll(&p, 1, -1) < 0)
+			continue;
+		if (atomic_load(&fx_keeper_lost) && ipc_recv(fd, &k->in, 0) == 1) {
+			ipc_dgram_end(&k->in);
+			atomic_fetch_sub(&fx_keeper_lost, 1);
+			keeper_init(k, (const uint8_t *)"a key for a test"); /* the next one */
+			continue;
+		}
+		atomic_fetch_add(&fx_keeper_heard, 1);
+		r = keeper_hear(k, fd, &why);
+	}
+	close(fd);
+	free(k);
+	return (void *)(intptr_t)r;
+}
+
+static void start_keeper(void)
+{
+	int sv[2];
+
+	ck_ok(ipc_pair(sv));
+	ck_ok(pthread_create(&keeper_thread, NULL, keep, (void *)(intptr_t)sv[1]));
+	fx_w.keeper_fd = sv[0];
+}
+
 /* fx_start() - a new share and an fsworker that serves it on FX_LINKS links */
 void fx_start(const struct fx_config *c)
 {
@@ -42,6 +82,7 @@ void fx_start(const struct fx_config *c)
 		.nlinks = FX_LINKS,
 		.max_open_files = c->max_open ? c->max_open : 256,
 		.inode_slots = c->slots ? c->slots : FX_SLOTS,
+		.inode_fd_cache = c->fd_cache,
 	};
 	const char *tmp = getenv("TMPDIR");
 
@@ -49,14 +90,16 @@ void fx_start(const struct fx_config *c)
 	umask(0);
 	/* As in the jail: ids change, capabilities stay. */
 	prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
+	fx_w = (struct fsworker){ .flags = c->flags, .links = links, .nlinks = FX_LINKS, .keeper_fd = -1 };
+	if (c->fd_cache)
+		start_keeper();
 	ck_ok(sandbox_set_cap(CAP_DAC_READ_SEARCH, false));
 	ck_ok(sandbox_set_cap(CAP_SYS_RESOURCE, false));
-	snprintf(fx_dir, sizeof(fx_dir), "%.40s/fsw-XXXXXX", tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(fx_dir));
+	snprintf(fx_dir, sizeof(fx_dir), "%.40s%s", c->dir ? c->dir : tmp ? tmp : "/tmp", c->dir ? "" : "/fsw-XXXXXX");
+	ck_assert(c->dir || mkdtemp(fx_dir));
 	ck_ok(chmod(fx_dir, 0755));
 	fx_dirfd = open(fx_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(fx_dirfd, 0);
-	fx_w = (struct fsworker){ .flags = c->flags, .links = links, .nlinks = FX_LINKS, .keeper_fd = -1 };
 	fx_w.root_fd = open(fx_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	fx_w.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	ck_assert(fx_w.root_fd >= 0 && fx_w.proc_fd >= 0);
@@ -80,19 +123,24 @@ void fx_start(const struct fx_config *c)
 /* fx_stop() - the transport goes, then everything */
 void fx_stop(void)
 {
-	char cmd[128];
+	bool kept = fx_w.keeper != NULL;
+	void *ended = NULL;
+	char cmd[256];
 
 	ipc_dgram_end(&dgram);
 	close_fd(&fx_fd);
 	for (uint32_t i = 0; i < FX_LINKS; i++)
 		close(fx_peer[i]);
 	fsworker_fini(&fx_w);
+	if (kept)
+		pthread_join(keeper_thread, &ended);
+	ck_assert_ptr_null(ended);
 	munmap(fx_w.bulk, FX_LINKS * IPC_BULK_LINK);
 	free(state);
 	close(fx_w.root_fd);
 	close(fx_w.proc_fd);
 	close(fx_dirfd);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", fx_dir);
+	snprintf(cmd, sizeof(cmd), "find '%s' -mindepth 1 -delete; rmdir '%s' 2>/dev/null || :", fx_dir, fx_dir);
 	ck_assert_int_eq(system(cmd), 0);
 }
 

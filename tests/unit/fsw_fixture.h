@@ -14,6 +14,8 @@
 
 struct fx_config {
 	uint32_t flags, pool, max_open, fd_limit, slots;
+	uint32_t fd_cache; /* not 0: with a keeper, and at most so many descriptors of inodes */
+	const char *dir;   /* the share, if it is there already */
 };
 
 extern struct fsworker fx_w;
@@ -23,6 +25,9 @@ extern int fx_dirfd;
 extern struct ipc_msg fx_reply; /* the last answer */
 extern int fx_fd;               /* the descriptor that came with it, the test's to close, or -1 */
 extern char *fx_bulk;           /* link 0's window */
+
+extern _Atomic uint32_t fx_keeper_lost;  /* so many questions the keeper takes and does not answer */
+extern _Atomic uint32_t fx_keeper_heard; /* datagrams that it has answered */
 
 void fx_start(const struct fx_config *c);
 void fx_stop(void);
