@@ -87,30 +87,36 @@ static struct mount *find_mount(struct keeper_link *k, uint64_t mnt_id)
 	return NULL;
 }
 
+/* The place of a mount that is not open here: where the process before had it, or a free one. IPC_MOUNTS_MAX: none. */
+static uint32_t row_for(const struct keeper_link *k, uint64_t mnt_id)
+{
+	uint32_t i, unused = IPC_MOUNTS_MAX;
+
+	for (i = 0; i < IPC_MOUNTS_MAX && k->rows[i].mnt_id != mnt_id; i++)
+		if (!k->rows[i].mnt_id && unused == IPC_MOUNTS_MAX)
+			unused = i;
+	return i < IPC_MOUNTS_MAX ? i : unused;
+}
+
 /* Open what handles of its mount can be opened by. Nothing, when it cannot be opened or there are too many mounts. */
 static struct mount *add_mount(struct keeper_link *k, const struct seal_item *item)
 {
-	uint32_t dir = S_ISDIR(item->mode) ? O_DIRECTORY : 0;
+	uint32_t dir = S_ISDIR(item->mode) ? O_DIRECTORY : 0, i = row_for(k, item->mnt_id);
+	struct mount *m;
 
-	if (!dir && !S_ISREG(item->mode))
+	if ((!dir && !S_ISREG(item->mode)) || i == IPC_MOUNTS_MAX)
 		return NULL;
-	for (uint32_t i = 0; i < IPC_MOUNTS_MAX; i++) {
-		struct mount_row *row = &k->rows[i];
-		struct mount *m = &k->mount[i];
-
-		if (row->mnt_id)
-			continue;
-		m->fd = resolve_reopen(k->proc_fd, item->fd, item->mode, O_RDONLY | O_NONBLOCK | dir);
-		if (m->fd < 0) {
-			m->fd = -1;
-			return NULL;
-		}
-		m->error = 0;
-		row->held = ipc_held(k->generation, m->fd);
-		row->mnt_id = item->mnt_id;
-		return m;
+	m = &k->mount[i];
+	m->fd = resolve_reopen(k->proc_fd, item->fd, item->mode, O_RDONLY | O_NONBLOCK | dir);
+	if (m->fd < 0) {
+		m->fd = -1;
+		return NULL;
 	}
-	return NULL;
+	m->error = 0;
+	k->rows[i].held = ipc_held(k->generation, m->fd);
+	journal_order();
+	k->rows[i].mnt_id = item->mnt_id;
+	return m;
 }
 
 /* keeper_add_root() - The mount of the share's root, which most objects are on */
