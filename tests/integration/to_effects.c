@@ -147,7 +147,7 @@ static unsigned int helpers_opened_with(unsigned long flag)
 		}
 	}
 	closedir(d);
-	ck_assert_uint_eq(helpers, 2);
+	ck_assert_uint_eq(helpers, 3);
 	return n;
 }
 

@@ -28,6 +28,9 @@ enum expectation {
 struct scene {
 	int share_fd;       /* O_PATH, the scratch share as the monitor opens it */
 	int file_fd;        /* a file of the share, open read-write: what a grant gives */
+	int list_fd;        /* the share, open to be listed: what shows a mount to the keeper */
+	int outside_fd;     /* O_PATH, a directory beside the share */
+	int channel[2];     /* a channel of the daemon's kind */
 	int listen_fd;      /* a listening UNIX socket */
 	int host_ns_fd;     /* the host's mount namespace */
 	pid_t victim;       /* a process of the transport's uid, outside */
@@ -51,7 +54,7 @@ struct role_under_test {
 	const char *const *never; /* calls that its filter must not allow at all; ends with NULL */
 };
 
-extern const struct role_under_test test_monitor, test_transport, test_fsworker;
+extern const struct role_under_test test_monitor, test_transport, test_fsworker, test_keeper;
 
 #define TRY_UID 65534u
 
@@ -68,14 +71,21 @@ static inline int raw_result(long r)
 	X(bpf, "bpf") X(io_uring, "io_uring_setup") X(userfaultfd, "userfaultfd")                           \
 	X(perf_event, "perf_event_open") X(add_key, "add_key") X(keyctl, "keyctl")                          \
 	X(init_module, "init_module") X(kexec, "kexec_load") X(reboot_host, "reboot") X(swapon_file, "swapon") \
-	X(set_clock, "clock_settime") X(set_day, "settimeofday") X(open_by_handle, "open_by_handle_at")     \
+	X(set_clock, "clock_settime") X(set_day, "settimeofday")                                             \
 	X(chroot_dir, "chroot") X(sethostname_host, "sethostname") X(inet_socket, "socket")                 \
 	X(personality_exec, "personality") X(quota, "quotactl") X(steal_fd, "pidfd_getfd")                  \
-	X(handle_name, "name_to_handle_at") X(shm_segment, "shmget") X(acct_file, "acct")
+	X(shm_segment, "shmget") X(acct_file, "acct")
 #define X(n, c) int try_##n(struct scene *s);
 COMMON_PROBES(X)
 #undef X
 #define COMMON_ROW(n, c) { "refused: " #n, try_##n, REFUSED, 0, c, 0 },
+
+/* Refused to all but the keeper; the monitor's filter lets them pass to it. */
+#define HANDLE_ROWS                                                                          \
+	{ "refused: open_by_handle_at", try_open_by_handle, REFUSED, 0, "open_by_handle_at", 0 }, \
+	{ "refused: name_to_handle_at", try_handle_name, REFUSED, 0, "name_to_handle_at", 0 },
+int try_open_by_handle(struct scene *s);
+int try_handle_name(struct scene *s);
 
 int try_threads(struct scene *s);
 int try_libc(struct scene *s);

@@ -196,6 +196,7 @@ static const struct probe probes[] = {
 #define X(n, c) COMMON_ROW(n, c)
 	COMMON_PROBES(X)
 #undef X
+	HANDLE_ROWS
 	{ "refused: UNIX socket", try_unix_socket, REFUSED, 0, "socket", 0 },
 	{ "refused: fork", try_fork, REFUSED, 0, "clone", 0 },
 	{ "refused: vfork", try_vfork, REFUSED, 0, "clone", 0 },

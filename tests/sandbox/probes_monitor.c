@@ -35,11 +35,11 @@ static int effective_is_small(struct scene *s)
 	return d[0].effective == (1u << CAP_SYS_ADMIN | 1u << CAP_KILL) && d[1].effective == 0 ? 0 : 2;
 }
 
-static int never_read_search(struct scene *s)
+static int never_dangerous(struct scene *s)
 {
 	(void)s;
-	return prctl(PR_CAPBSET_READ, CAP_DAC_READ_SEARCH, 0, 0, 0) || prctl(PR_CAPBSET_READ, CAP_SYS_PTRACE, 0, 0, 0) ||
-	       prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0);
+	return prctl(PR_CAPBSET_READ, CAP_SYS_PTRACE, 0, 0, 0) || prctl(PR_CAPBSET_READ, CAP_SYS_MODULE, 0, 0, 0) ||
+	       prctl(PR_CAPBSET_READ, CAP_SYS_RAWIO, 0, 0, 0) || prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0);
 }
 
 /* Make what a child gets, start one in new namespaces, end it, and learn why it ended. */
@@ -77,8 +77,9 @@ static const struct probe probes[] = {
 	{ "refused: shmat", try_attach_segment, REFUSED, 0, "shmat", 0 },
 	{ "fails: mknod", try_make_device, FAILS, EEXIST, NULL, 0 },
 	{ "EPERM: a capability outside its policy", try_gain_capability, FAILS, EPERM, NULL, 0 },
+	{ "EPERM: open_by_handle_at, which passes its filter for the keeper", try_open_by_handle, FAILS, EPERM, NULL, 0 },
 	{ "works: two capabilities in effect", effective_is_small, WORKS, 0, NULL, 0 },
-	{ "works: bounding set without the dangerous ones", never_read_search, WORKS, 0, NULL, 0 },
+	{ "works: bounding set without the dangerous ones", never_dangerous, WORKS, 0, NULL, 0 },
 	{ "works: its own work", own_work, WORKS, 0, NULL, 0 },
 };
 

@@ -185,6 +185,7 @@ static const struct probe probes[] = {
 #define X(n, c) COMMON_ROW(n, c)
 	COMMON_PROBES(X)
 #undef X
+	HANDLE_ROWS
 	{ "refused: open by path", try_open_path, REFUSED, 0, "openat", 0 },
 	{ "refused: open below a directory", try_open_relative, REFUSED, 0, "openat", 0 },
 	{ "refused: openat2", try_open2_relative, REFUSED, 0, "openat2", 0 },

@@ -350,6 +350,14 @@ static bool make_scene(struct scene *s)
 	if (mkdir(path, 0755) < 0 || !put_file(path, "file", 0644, "some text") ||
 	    !put_file(path, "root-only", 0600, "") || !put_file(path, "program", 0755, "#!/bin/sh\n"))
 		return false;
+	char outside[160];
+	snprintf(outside, sizeof(outside), "%s/outside", s->dir);
+	if (mkdir(outside, 0755) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->channel) < 0)
+		return false;
+	s->outside_fd = high(open(outside, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	s->channel[0] = high(s->channel[0]);
+	s->channel[1] = high(s->channel[1]);
+	s->list_fd = high(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	s->share_fd = high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	if (s->share_fd < 0 || symlinkat("/etc/passwd", s->share_fd, "to-etc") < 0 ||
 	    mkdirat(s->share_fd, "late", 0755) < 0 ||
@@ -362,7 +370,7 @@ static bool make_scene(struct scene *s)
 	if (bind(s->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(s->listen_fd, 1) < 0)
 		return false;
 	s->victim = start_victim();
-	return s->file_fd >= 0 && s->host_ns_fd >= 0 && s->victim > 0;
+	return s->file_fd >= 0 && s->list_fd >= 0 && s->outside_fd >= 0 && s->host_ns_fd >= 0 && s->victim > 0;
 }
 
 static void remove_scene(const struct scene *s)
@@ -393,12 +401,15 @@ int main(void)
 	check_table(&test_monitor);
 	check_table(&test_transport);
 	check_table(&test_fsworker);
+	check_table(&test_keeper);
 	for (size_t i = 0; i < test_monitor.count; i++)
 		run_monitor_probe(&test_monitor.probes[i], &s);
 	run_role(&test_transport, &s, true);
 	run_role(&test_transport, &s, false);
 	run_role(&test_fsworker, &s, true);
 	run_role(&test_fsworker, &s, false);
+	run_role(&test_keeper, &s, true);
+	run_role(&test_keeper, &s, false);
 	check_mounts(&s, false);
 	check_mounts(&s, true);
 	remove_scene(&s);
