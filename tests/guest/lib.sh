@@ -165,7 +165,8 @@ find_daemon() {
 		top=$(dirname "$(dirname "$VIRTIOFSD")")
 		if [ -x "$top/transport/virtiofsd-transport" ]; then
 			DAEMON_HELPERS=("--transport-path=$top/transport/virtiofsd-transport"
-				"--fsworker-path=$top/fsworker/virtiofsd-fsworker")
+				"--fsworker-path=$top/fsworker/virtiofsd-fsworker"
+				"--keeper-path=$top/keeper/virtiofsd-keeper")
 		fi
 		;;
 	esac
