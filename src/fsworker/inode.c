@@ -161,6 +161,7 @@ no_memory:
 /* inode_table_fini() - Close every descriptor and free the private memory */
 void inode_table_fini(struct inode_table *t)
 {
+	inode_end_cooler(t);
 	if (t->fds && t->shard[INODE_SHARDS - 1].heads)
 		inode_forget_all(t);
 	free_ptr(&t->fds);

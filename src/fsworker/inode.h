@@ -67,14 +67,20 @@ struct inode_shard {
 struct inode_cooler {
 	struct keeper_link *keeper; /* NULL: no slot is ever cold */
 	uint32_t fd_cache;          /* with more descriptors than this some are given up */
+	uint32_t fd_urgent;         /* and with more than this whoever wants another one waits for it */
 	uint32_t batch;             /* so many at once */
 	uint32_t nfds;              /* descriptors' numbers are below this */
 	_Atomic uint32_t *slot_of_fd; /* which slot has a descriptor, 0: none; nfds of them */
 	_Atomic uint32_t fd_top;    /* those that any slot ever had are below this */
 	uint32_t hand;              /* where the search for idle ones goes on; under busy */
-	uint32_t rest;              /* calls until it is worth to search again; under busy */
+	_Atomic uint32_t rest;      /* calls until it is worth to search again */
 	atomic_bool started;        /* slots may be cold from now on */
 	pthread_mutex_t busy;       /* one thread searches; before all other locks but session_lock and a link's busy */
+	atomic_bool asked;          /* the thread that does it has something to do */
+	bool running, stop;         /* it is there; it is to end; both under wake_lock */
+	pthread_t thread;
+	pthread_mutex_t wake_lock;
+	pthread_cond_t wake;
 	pthread_mutex_t lock;       /* of a slot's turning cold or warm: its fds[], held and COLD change together */
 };
 
@@ -113,6 +119,7 @@ int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *l
 /* inode_cold.c */
 int inode_use_keeper(struct inode_table *t, struct keeper_link *k, uint32_t fd_cache, uint32_t nfds) NODISCARD;
 int inode_warm(struct inode_use *u) NODISCARD;
+void inode_end_cooler(struct inode_table *t);
 int inode_make_room(struct inode_table *t) NODISCARD;
 void inode_keep(struct inode_table *t, int dirfd, const struct name *name, struct inode_use *u);
 

@@ -1,8 +1,8 @@
 /* inode_cold.c - inodes that the guest knows and has not used for a while: their descriptors are given up for sealed handles.
  *
- * Cooling. Who adds a descriptor beyond fd_cache looks for a batch of idle ones and gives them up: a clock goes round the
- * descriptors' numbers, and a slot that was used since it came by the last time has another round. The batch is shown to the
- * keeper in one question, and what it has sealed stays in the slot for good, so the next time costs no question. A slot that
+ * Cooling. Beyond fd_cache descriptors a thread looks for a batch of idle ones and gives them up: a clock goes round the
+ * descriptors' numbers, and a slot that was used since it came by the last time has another round. Who adds descriptors faster
+ * than that does the same itself, before it goes on. The batch is shown to the keeper in one question, and what it has sealed stays in the slot for good, so the next time costs no question. A slot that
  * is in use, or is used while the keeper answers, keeps its descriptor. So does one whose object has lost its last name:
  * once nobody has it open no handle will find it again.
  *
@@ -20,6 +20,7 @@
 
 #define SEARCH_MOST 16384u /* descriptors looked at for one request, as long as there is room */
 #define SEARCH_COST 64u    /* so many looked at in vain are worth one request */
+#define COOLER_STACK (128u * 1024)
 
 /*
  * inode_use_keeper() - From now on slots may be cold
@@ -41,9 +42,12 @@ int inode_use_keeper(struct inode_table *t, struct keeper_link *k, uint32_t fd_c
 		return -ENOMEM;
 	pthread_mutex_init(&c->busy, NULL);
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->wake_lock, NULL);
+	pthread_cond_init(&c->wake, NULL);
 	c->nfds = nfds;
 	c->fd_cache = fd_cache ? MIN(fd_cache, most) : most;
 	c->batch = MIN(MAX(c->fd_cache / 4, 1u), (uint32_t)SEAL_MAX);
+	c->fd_urgent = MIN(c->fd_cache + 2 * c->batch, t->fd_limit);
 	c->keeper = k;
 	return 0;
 }
@@ -52,7 +56,6 @@ int inode_use_keeper(struct inode_table *t, struct keeper_link *k, uint32_t fd_c
 struct batch {
 	uint32_t n, searched;
 	struct inode_use use[SEAL_MAX];
-	uint64_t mnt_id[SEAL_MAX];
 };
 
 /* May this one, which is idle, be cold? */
@@ -137,27 +140,92 @@ static bool chill(struct inode_table *t, struct inode_use *u)
 	return cold;
 }
 
-/* Under busy. @hard: there is no room any more. */
-static void cool_some(struct inode_table *t, bool hard)
+/* Under busy. @all: look at all there are. Return: how many descriptors there are fewer. */
+static uint32_t cool_some(struct inode_table *t, bool all)
 {
 	struct inode_cooler *c = &t->cool;
-	uint32_t all = 2 * atomic_load_explicit(&c->fd_top, memory_order_relaxed), cooled = 0;
+	uint32_t most = 2 * atomic_load_explicit(&c->fd_top, memory_order_relaxed), cooled = 0;
 	struct batch b;
 
-	if (c->rest) {
-		c->rest--;
-		return;
-	}
 	/* An UNLINK that has looked at this before may now take the last name of what is becoming cold. That happens once, if
 	 * ever, and costs a guest that has neither opened nor forgotten that one object an ESTALE. */
 	atomic_store(&c->started, true);
-	search(t, &b, hard ? all : MIN(all, SEARCH_MOST));
+	search(t, &b, all ? most : MIN(most, SEARCH_MOST));
 	seal(t, &b);
 	for (uint32_t i = 0; i < b.n; i++)
 		cooled += chill(t, &b.use[i]);
 	/* Where everything is in use, or has no handle, a search for every new object would cost more than the object. */
 	if (b.searched / SEARCH_COST > cooled)
-		c->rest = b.searched / SEARCH_COST - cooled;
+		atomic_store_explicit(&c->rest, b.searched / SEARCH_COST - cooled, memory_order_relaxed);
+	return cooled;
+}
+
+/* Was the last search in vain, and not long ago? Only a hint, so two threads may count as one. */
+static bool resting(struct inode_cooler *c)
+{
+	uint32_t rest = atomic_load_explicit(&c->rest, memory_order_relaxed);
+
+	if (rest)
+		atomic_store_explicit(&c->rest, rest - 1, memory_order_relaxed);
+	return rest != 0;
+}
+
+static void *cooler_thread(void *arg)
+{
+	struct inode_table *t = arg;
+	struct inode_cooler *c = &t->cool;
+	uint32_t cooled;
+
+	pthread_mutex_lock(&c->wake_lock);
+	while (!c->stop) {
+		if (!atomic_exchange(&c->asked, false)) {
+			pthread_cond_wait(&c->wake, &c->wake_lock);
+			continue;
+		}
+		pthread_mutex_unlock(&c->wake_lock);
+		do {
+			pthread_mutex_lock(&c->busy);
+			cooled = cool_some(t, false);
+			pthread_mutex_unlock(&c->busy);
+		} while (cooled && atomic_load_explicit(&t->fd_used, memory_order_relaxed) >= c->fd_cache);
+		pthread_mutex_lock(&c->wake_lock);
+	}
+	pthread_mutex_unlock(&c->wake_lock);
+	return NULL;
+}
+
+/* Have somebody else do it, as long as that is soon enough. Its thread starts with the first need of it. */
+static void ask_cooler(struct inode_table *t)
+{
+	struct inode_cooler *c = &t->cool;
+	pthread_attr_t attr;
+
+	if (atomic_exchange(&c->asked, true))
+		return;
+	pthread_mutex_lock(&c->wake_lock);
+	if (!c->running && !c->stop) {
+		pthread_attr_init(&attr);
+		pthread_attr_setstacksize(&attr, COOLER_STACK);
+		c->running = pthread_create(&c->thread, &attr, cooler_thread, t) == 0;
+		pthread_attr_destroy(&attr);
+	}
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->wake_lock);
+}
+
+/* inode_end_cooler() - Nothing becomes cold any more. For tests. */
+void inode_end_cooler(struct inode_table *t)
+{
+	struct inode_cooler *c = &t->cool;
+
+	if (!c->keeper)
+		return;
+	pthread_mutex_lock(&c->wake_lock);
+	c->stop = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->wake_lock);
+	if (c->running)
+		pthread_join(c->thread, NULL);
 }
 
 /*
@@ -172,18 +240,15 @@ int inode_make_room(struct inode_table *t)
 
 	if (likely(used < c->fd_cache))
 		return 0;
-	if (!c->keeper) {
-		/* as it is */
-	} else if (used < t->fd_limit) {
-		if (pthread_mutex_trylock(&c->busy) == 0) {
-			cool_some(t, false);
+	if (c->keeper && !resting(c)) {
+		if (used >= c->fd_urgent) {
+			pthread_mutex_lock(&c->busy);
+			used = atomic_load_explicit(&t->fd_used, memory_order_relaxed);
+			if (used >= c->fd_urgent)
+				(void)cool_some(t, used >= t->fd_limit);
 			pthread_mutex_unlock(&c->busy);
 		}
-	} else {
-		pthread_mutex_lock(&c->busy);
-		if (atomic_load_explicit(&t->fd_used, memory_order_relaxed) >= t->fd_limit)
-			cool_some(t, true);
-		pthread_mutex_unlock(&c->busy);
+		ask_cooler(t);
 	}
 	if (atomic_load_explicit(&t->fd_used, memory_order_relaxed) < t->fd_limit)
 		return 0;

@@ -40,13 +40,12 @@ static struct keeper_mount *find_mount(struct keeper *k, uint64_t mnt_id)
 	return NULL;
 }
 
-/* The handle of what a descriptor stands for. 0 or -errno. */
-static int handle_of(int fd, struct seal_handle *h)
+/* The handle of what a descriptor stands for, and the number of its mount. 0 or -errno. */
+static int handle_of(int fd, struct seal_handle *h, int *mount)
 {
 	union handle_room r = { .h.handle_bytes = SEAL_HANDLE_MAX };
-	int old_mount_id;
 
-	if (name_to_handle_at(fd, "", &r.h, &old_mount_id, AT_EMPTY_PATH) < 0)
+	if (name_to_handle_at(fd, "", &r.h, mount, AT_EMPTY_PATH) < 0)
 		return -errno;
 	if (r.h.handle_bytes > SEAL_HANDLE_MAX)
 		return -EOVERFLOW;
@@ -70,12 +69,12 @@ static int open_handle(int mount_fd, const struct seal_handle *h)
 
 /* Do handles work here, there and back? Some file systems make handles that they cannot open, and some containers have no
  * CAP_DAC_READ_SEARCH. Better known now than when the descriptor is gone. 0 or errno. */
-static int try_handles(int fd, const struct statx *st)
+static int try_handles(int fd, const struct statx *st, int *mount)
 {
 	struct seal_handle h;
 	struct statx again;
 	AUTO_FD back = -1;
-	int r = handle_of(fd, &h);
+	int r = handle_of(fd, &h, mount);
 
 	if (r < 0)
 		return -r;
@@ -106,25 +105,28 @@ static void answer_mount(struct keeper *k, const struct ipc_msg *m)
 	row->place = (struct seal_place){ .mnt_id = st.stx_mnt_id, .fs_type = (uint64_t)fs.f_type };
 	_Static_assert(sizeof(fs.f_fsid) == sizeof(row->place.fs_id), "the whole of it");
 	memcpy(&row->place.fs_id, &fs.f_fsid, sizeof(row->place.fs_id));
-	row->error = try_handles(fd, &st);
+	row->id = -1;
+	row->error = try_handles(fd, &st, &row->id);
 	row->fd = take_fd(&fd);
 }
 
+/* One system call for each object that can be sealed: a guest that lists all that there is waits for this. */
 static int seal_one(struct keeper *k, int fd, struct ipc_sealed_one *out)
 {
-	const struct keeper_mount *row;
+	const struct keeper_mount *row = NULL;
 	struct seal_handle h;
 	struct statx st;
-	int r = look(fd, &st);
+	int mount, r = handle_of(fd, &h, &mount);
 
-	if (r < 0)
-		return -r;
-	row = find_mount(k, st.stx_mnt_id);
+	for (uint32_t i = 0; r == 0 && i < IPC_MOUNTS_MAX && !row; i++)
+		if (k->mount[i].fd >= 0 && k->mount[i].id == mount)
+			row = &k->mount[i];
+	if (r < 0 && look(fd, &st) == 0)
+		row = find_mount(k, st.stx_mnt_id);
 	if (!row)
 		return ENODEV;
 	if (row->error)
 		return row->error;
-	r = handle_of(fd, &h);
 	if (r < 0)
 		return -r;
 	out->len = seal_make(k->key, &row->place, &h, out->handle);

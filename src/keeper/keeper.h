@@ -16,6 +16,7 @@
 
 struct keeper_mount {
 	struct seal_place place;
+	int id;    /* as name_to_handle_at() tells it: nobody else's as long as fd is open */
 	int fd;    /* open, not O_PATH: what open_by_handle_at() wants; -1: none */
 	int error; /* errno with which handles fail here; 0: they work */
 };
