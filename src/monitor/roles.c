@@ -112,6 +112,7 @@ const struct role roles[ROLE_COUNT] = {
 		.argv0 = "virtiofsd-keeper",
 		.namespaces = OWN_NAMESPACES,
 		.path = keeper_path,
+		.respawns = true,
 		.link_end = -1,
 		.configure = configure_keeper,
 	},
