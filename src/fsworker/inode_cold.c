@@ -18,6 +18,8 @@
 #include "fsworker/keeper_link.h"
 #include "fsworker/resolve.h"
 
+#include "common/crashpoint.h"
+
 #define SEARCH_MOST 16384u /* descriptors looked at for one request, as long as there is room */
 #define SEARCH_COST 64u    /* so many looked at in vain are worth one request */
 #define COOLER_STACK (128u * 1024)
@@ -113,6 +115,7 @@ static void seal(struct inode_table *t, const struct batch *b)
 			continue;
 		memcpy(s->handle, item[i].handle, sizeof(s->handle));
 		journal_order();
+		CRASHPOINT("sealing");
 		s->handle_len = item[i].len;
 	}
 }
@@ -128,7 +131,9 @@ static bool chill(struct inode_table *t, struct inode_use *u)
 	if (cold) {
 		t->fds[u->index] = -1;
 		journal_order();
+		CRASHPOINT("cooling");
 		s->held = 0;
+		CRASHPOINT("cooled");
 		atomic_store_explicit(&t->cool.slot_of_fd[u->fd], 0, memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&t->cool.lock);
@@ -272,9 +277,11 @@ static bool thaw(struct inode_use *u, int *fd)
 
 	pthread_mutex_lock(&t->cool.lock);
 	if (*fd >= 0 && slots_cold(&t->ids, u->index)) {
+		CRASHPOINT("thawing");
 		inode_set_fd(t, u->index, take_fd(fd));
 		atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed);
 		slots_thaw(&t->ids, u->index);
+		CRASHPOINT("thawed");
 	}
 	warm = !slots_cold(&t->ids, u->index);
 	if (warm)

@@ -1,6 +1,8 @@
 /* keeper.c - see keeper.h. No request makes this process remember anything but a mount, so each may come twice. */
 #include "keeper/keeper.h"
 
+#include "common/crashpoint.h"
+
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -230,6 +232,7 @@ int keeper_hear(struct keeper *k, int fd, const char **why)
 		return 1;
 	if (r <= 0)
 		return r;
+	CRASHPOINT("asked");
 	ipc_batch_reset(&k->out);
 	while ((r = ipc_next(&k->in, IPC_DIR_W2K, &m, why)) == 1) {
 		const char *broken = answer_one(k, &m);
@@ -241,8 +244,11 @@ int keeper_hear(struct keeper *k, int fd, const char **why)
 		}
 	}
 	ipc_dgram_end(&k->in);
-	if (r == 0)
+	if (r == 0) {
+		CRASHPOINT("answering");
 		r = ipc_batch_send(fd, &k->out);
+		CRASHPOINT("answered");
+	}
 	ipc_batch_reset(&k->out);
 	return r == 0 || r == -EAGAIN || r == -ETOOMANYREFS ? 1 : r;
 }
