@@ -6,6 +6,7 @@
 #include "sandbox/sandbox_internal.h"
 
 #include <fcntl.h>
+#include <fcntl.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>

@@ -8,6 +8,11 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 
 static const struct sandbox_cap caps[] = {
 	{ CAP_DAC_READ_SEARCH, "open_by_handle_at()" },
