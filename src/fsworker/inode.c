@@ -493,11 +493,17 @@ void inode_put(struct inode_use *u)
 		slot_clear(t, u->index);
 }
 
-/* inode_same_birth() - Nothing says that it is another object of the same number */
-bool inode_same_birth(const struct inode_slot *s, const struct statx *st)
+/* Can a number that is used again be told from what it was before? */
+static bool birth_known(const struct inode_slot *s, const struct statx *st)
 {
-	return !inode_birth_known(s, st) ||
-	       (s->btime_sec == st->stx_btime.tv_sec && s->btime_nsec == st->stx_btime.tv_nsec);
+	return (st->stx_mask & STATX_BTIME) && (s->btime_sec || s->btime_nsec);
+}
+
+/* Nothing says that it is another object of the same number. Under the shard's lock. */
+static bool slot_same(const struct inode_slot *s, const struct statx *st)
+{
+	return !((__atomic_load_n(&s->mode, __ATOMIC_RELAXED) ^ st->stx_mode) & S_IFMT) &&
+	       (!birth_known(s, st) || (s->btime_sec == st->stx_btime.tv_sec && s->btime_nsec == st->stx_btime.tv_nsec));
 }
 
 /* Is the object of this identity surely the slot's? One that is cold does not keep its number from being used again. */
@@ -505,8 +511,7 @@ static bool slot_shows(const struct inode_table *t, uint32_t index, const struct
 {
 	const struct inode_slot *s = &t->slots[index];
 
-	return inode_same_birth(s, st) && !((__atomic_load_n(&s->mode, __ATOMIC_RELAXED) ^ st->stx_mode) & S_IFMT) &&
-	       (inode_birth_known(s, st) || !slots_cold(&t->ids, index));
+	return slot_same(s, st) && (birth_known(s, st) || !slots_cold(&t->ids, index));
 }
 
 /*
@@ -610,19 +615,30 @@ void inode_drop_gone(struct inode_table *t, uint32_t index)
 	pthread_mutex_unlock(&sh->lock);
 }
 
+/* inode_is() - Is what was seen here the object of a slot in use? Nothing of it may be missing. */
+bool inode_is(struct inode_table *t, uint32_t index, const struct statx *st)
+{
+	uint64_t hash;
+	struct inode_shard *sh = lock_shard_of_slot(t, index, &hash);
+	const struct inode_slot *s = &t->slots[index];
+	struct inode_key key = key_of_statx(st);
+	bool same = s->ino == key.ino && s->dev == key.dev && s->mnt_id == key.mnt_id && slot_same(s, st);
+
+	pthread_mutex_unlock(&sh->lock);
+	return same;
+}
+
 /* An object was opened that has the identity of a cold slot, which may have been another one's: bring that back, or end it.
- * A reference to the slot is given up. 0: look again; -errno */
-static int settle(struct inode_table *t, uint32_t index, const struct statx *st)
+ * A reference to the slot is given up. @other: it was, for sure. 0: look again; -errno */
+static int settle(struct inode_table *t, uint32_t index, bool other)
 {
 	AUTO_INODE u = { .t = t, .index = index, .fd = -1 };
-	const struct inode_slot *s = &t->slots[index];
-	int r;
+	int r = 0;
 
-	if (inode_birth_known(s, st) || ((inode_mode(&u) ^ st->stx_mode) & S_IFMT)) {
+	if (other)
 		inode_drop_gone(t, index);
-		return 0;
-	}
-	r = inode_warm(&u);
+	else
+		r = inode_warm(&u);
 	return r == -ESTALE ? 0 : r;
 }
 
@@ -650,12 +666,15 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 	/* What is known already needs no room; the rest is counted below. */
 	(void)!inode_make_room(t);
 	for (;;) {
+		bool other;
+
 		pthread_mutex_lock(&sh->lock);
 		i = chain_find(t, sh, hash, &key);
 		if (!i || slot_shows(t, i, st) || !slots_cold(&t->ids, i) || !slots_get(&t->ids, slots_id(&t->ids, i)))
 			break;
+		other = !slot_same(&t->slots[i], st);
 		pthread_mutex_unlock(&sh->lock);
-		r = settle(t, i, st);
+		r = settle(t, i, other);
 		if (r < 0)
 			return r;
 	}

@@ -141,13 +141,7 @@ void inode_set_fd(struct inode_table *t, uint32_t index, int fd);
 void inode_drop_gone(struct inode_table *t, uint32_t index);
 uint32_t inode_find_slot(struct inode_table *t, const struct statx *st, bool *sure) NODISCARD;
 int inode_table_full(const char *what, int error);
-bool inode_same_birth(const struct inode_slot *s, const struct statx *st) NODISCARD;
-
-/* inode_birth_known() - can a number that is used again be told from what it was before? */
-static inline bool inode_birth_known(const struct inode_slot *s, const struct statx *st)
-{
-	return (st->stx_mask & STATX_BTIME) && (s->btime_sec || s->btime_nsec);
-}
+bool inode_is(struct inode_table *t, uint32_t index, const struct statx *st) NODISCARD;
 
 /* Fields of a used inode. */
 static inline const struct inode_slot *inode_slot(const struct inode_use *u)

@@ -261,12 +261,11 @@ int inode_make_room(struct inode_table *t)
 }
 
 /* Is this descriptor, which somebody else says is the slot's, its object? */
-static bool is_object(const struct inode_slot *s, int fd)
+static bool is_object(const struct inode_use *u, int fd)
 {
 	struct statx st;
 
-	return resolve_statx_fd(fd, AT_STATX_DONT_SYNC, &st) == 0 && st.stx_ino == s->ino && statx_dev(&st) == s->dev &&
-	       st.stx_mnt_id == s->mnt_id && !((st.stx_mode ^ s->mode) & S_IFMT) && inode_same_birth(s, &st);
+	return resolve_statx_fd(fd, AT_STATX_DONT_SYNC, &st) == 0 && inode_is(u->t, u->index, &st);
 }
 
 /* Give a slot in use its descriptor, unless it has one by now. True when it has one. */
@@ -300,7 +299,7 @@ static int bring_back(struct inode_use *u)
 	if (r < 0)
 		return r;
 	r = ask_unseal(u->t->cool.keeper, &q);
-	if (r == 0 && !is_object(s, q.fd)) {
+	if (r == 0 && !is_object(u, q.fd)) {
 		close_fd(&q.fd);
 		r = -ESTALE;
 	}
@@ -363,7 +362,7 @@ void inode_keep(struct inode_table *t, int dirfd, const struct name *name, struc
 		return;
 	if (sure && inode_make_room(t) == 0)
 		fd = resolve_child(dirfd, name);
-	if (fd >= 0 && is_object(inode_slot(u), fd))
+	if (fd >= 0 && is_object(u, fd))
 		(void)thaw(u, &fd);
 	else if (!sure)
 		(void)!inode_warm(u);

@@ -297,10 +297,8 @@ static void *use_some(void *arg)
 			AUTO_INODE dir = { 0 };
 			struct ipc_entry e;
 			struct name name;
-			const char *s = name_of("f", 0);
 
 			snprintf(name.s, sizeof(name.s), "f%d", k);
-			(void)s;
 			if (inode_get(&fx_w.inodes, dir_node[i], &dir) < 0 ||
 			    entry_of_name(&fx_w, &dir, &name, n % 2, &e) < 0 || e.nodeid != file_node[i][k])
 				return (void *)2;
