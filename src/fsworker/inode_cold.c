@@ -231,6 +231,7 @@ void inode_end_cooler(struct inode_table *t)
 	pthread_mutex_unlock(&c->wake_lock);
 	if (c->running)
 		pthread_join(c->thread, NULL);
+	c->running = false;
 }
 
 /*

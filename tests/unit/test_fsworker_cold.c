@@ -475,6 +475,7 @@ START_TEST(successor)
 
 	make_tree(1, 100);
 	look_all_up(1, 100);
+	inode_end_cooler(&fx_w.inodes);
 	for (int k = 0; k < 100; k++)
 		warm += !is_cold(file_node[0][k]);
 	warm += !is_cold(dir_node[0]);
