@@ -94,6 +94,7 @@ static Suite *make_suite(void)
 	suite_add_tcase(s, prepared(usage_case()));
 	suite_add_tcase(s, prepared(sockets_case()));
 	suite_add_tcase(s, prepared(upgrade_case()));
+	suite_add_tcase(s, prepared(cold_case()));
 	return s;
 }
 

@@ -26,5 +26,6 @@ TCase *effects_case(void);
 TCase *usage_case(void);
 TCase *sockets_case(void);
 TCase *upgrade_case(void);
+TCase *cold_case(void);
 
 #endif
