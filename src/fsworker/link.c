@@ -256,11 +256,8 @@ static int resume(struct link *l, struct out *o, const char **why)
 /* The kernel copies a datagram into memory that is there, or the copy could fail half-way as the process is killed. */
 static void touch(struct ipc_dgram *d)
 {
-	for (size_t i = 0; i < sizeof(*d); i += 4096) {
-		volatile char *p = (volatile char *)d + i;
-
-		*p = *p;
-	}
+	for (size_t i = 0; i < sizeof(*d); i += 4096)
+		(void)__atomic_fetch_or((char *)d + i, 0, __ATOMIC_RELAXED);
 }
 
 static void *link_thread(void *arg)

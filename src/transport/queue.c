@@ -476,7 +476,7 @@ static void free_parts(struct queue *q)
 static void prefault(void *p, size_t len)
 {
 	for (size_t i = 0; i < len; i += 4096)
-		*((volatile char *)p + i) = *((volatile char *)p + i);
+		(void)__atomic_fetch_or((char *)p + i, 0, __ATOMIC_RELAXED);
 }
 
 /* What did a process before this one leave behind? */

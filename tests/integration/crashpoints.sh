@@ -4,14 +4,15 @@
 #
 # Needs a daemon that was configured with --enable-crash-points. usage: crashpoints.sh [OPTION]... [POINT[:COUNT]]...
 #   --role=NAME  fsworker (default) or transport
-#   --quick      of test-fuse only the case that is most about a place; a place that it does not pass is a failure
+#   --full       all of test-fuse for each place; else only the case that is most about it, and a place that it does not
+#                pass is a failure
 source=${srcdir:-.}
 [ -n "${CRASH_SRC:-}" ] || CRASH_SRC=$source/../../src
-role=fsworker quick=
+role=fsworker quick=1
 while :; do
 	case ${1:-} in
 	--role=*) role=${1#*=} ;;
-	--quick) quick=1 ;;
+	--full) quick= ;;
 	*) break ;;
 	esac
 	shift
@@ -55,8 +56,8 @@ for point in "${points[@]}"; do
 	first=$role:$name:$count second=
 	case $later in *" $name "*) first=$role:answered:6 second=$role:$name:$count ;; esac
 	case $name in undo*) first=$role:counted:3 ;; esac
-	[ -z "$quick" ] || export CK_RUN_CASE
 	CK_RUN_CASE=$(case_of "$name")
+	[ -z "$quick" ] || export CK_RUN_CASE
 	log=$(TU_DEATHS=$deaths VIRTIOFSD_ARGS=$args VIRTIOFSD_CRASH_AT_1=$first VIRTIOFSD_CRASH_AT_2=$second ./test-fuse 2>&1)
 	status=$?
 	n=$(wc -c <"$deaths")
