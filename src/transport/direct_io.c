@@ -24,6 +24,7 @@
  * writing only, its length has to do. Two appends of one guest to one file are never under way at a time: its
  * kernel has a lock for that.
  */
+#include "transport/blame.h"
 #include "transport/queue_int.h"
 
 #include "common/crashpoint.h"
@@ -214,7 +215,9 @@ static void job_run(struct pool_job *job)
 {
 	struct direct_job *d = (struct direct_job *)((char *)job - offsetof(struct direct_job, job));
 
+	blame_begin(d->q->state, d->req->ticket);
 	d->error = work(d);
+	blame_end();
 	queue_post_done(d->q, d);
 }
 

@@ -15,6 +15,7 @@
 #include "ipc/channel.h"
 #include "ipc/roles.h"
 #include "sandbox/sandbox.h"
+#include "transport/blame.h"
 #include "transport/control_loop.h"
 #include "transport/fuse_dev.h"
 
@@ -199,6 +200,8 @@ int main(int argc, char **argv)
 		log_err("nobody can be made to hold the descriptors (error %d)", -r);
 		return ROLE_EXIT_FAIL;
 	}
+	blame_install();
+	sandbox_on_refused = blame_now;
 	dev = gmem_install_sigbus() ? NULL : make_device(&s);
 	if (!dev) {
 		log_err("the device cannot be set up");

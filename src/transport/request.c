@@ -8,6 +8,7 @@
  * what they would ask goes nowhere, the request gets the slot and so the tag that its question has, and waits for the answer. It
  * is not served from a granted descriptor then, whatever there is of them: the fsworker is at it.
  */
+#include "transport/blame.h"
 #include "transport/queue_int.h"
 
 #include "common/crashpoint.h"
@@ -396,6 +397,10 @@ static void serve(struct request *r, const struct virtq_elem *e)
 	}
 	r->unique = h->unique;
 	r->opcode = h->opcode;
+	if (unlikely(e->again) && blame_enough(q->state, e->ticket)) {
+		refuse(r, EIO, "has ended this process twice");
+		return;
+	}
 	if (e->out_len < sizeof(*h)) {
 		refuse(r, EINVAL, "is shorter than its header");
 		return;
@@ -456,7 +461,9 @@ void request_begin(struct queue *q, const struct virtq_elem *e)
 	r->nseg = e->nin;
 	r->reply_room = e->in_len;
 	q->asked = row;
+	blame_begin(q->state, e->ticket);
 	serve(r, e);
+	blame_end();
 	q->asked = NULL;
 	link_commit(q);
 	if (unlikely(row) && r->state == REQUEST_WAITING && r->ticket == e->ticket) {

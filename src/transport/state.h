@@ -82,10 +82,7 @@ struct state_conn {
 	struct iovec iov;
 	struct mmsghdr piece;
 	struct mmsghdr send;
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(STATE_CONN_FDS * sizeof(int))];
-	} control;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(STATE_CONN_FDS * sizeof(int))];
 	struct vhost_hdr hdr;
 	uint32_t zero2;
 	union vhost_payload p;
@@ -150,6 +147,8 @@ struct state_ring {
 	uint16_t stopped_base;
 	uint16_t zero;
 	uint64_t stopped_desc, stopped_avail, stopped_used;
+	uint64_t blamed; /* ticket of the chain in whose service a process died of itself, and how often: blame.h */
+	uint64_t blame;
 	uint64_t interrupts[STATE_INTERRUPTS]; /* uniques in which the guest lost interest; 0: free */
 	uint64_t own[VIRTQ_OWN_BYTES / 8];
 	struct state_row row[VIRTQ_SIZE_MAX];

@@ -136,7 +136,7 @@ int vhost_msg_take_fd(struct vhost_msg *msg, uint32_t i)
  * over: lengths are bounded again. */
 static const char *piece_fd(const struct state_conn *s, size_t i)
 {
-	const struct cmsghdr *cm = &s->control.align;
+	const struct cmsghdr *cm = (const struct cmsghdr *)(const void *)s->control;
 	size_t room = MIN(s->piece.msg_hdr.msg_controllen, sizeof(s->control)), len = MIN(cm->cmsg_len, room);
 
 	/* Nothing else is asked for, so that there is one entry at most. */
@@ -184,7 +184,7 @@ static int64_t read_some(struct vhost_conn *c, void *buf, size_t len)
 	s->iov = (struct iovec){ .iov_base = buf, .iov_len = len };
 	s->piece = (struct mmsghdr){ .msg_hdr = { .msg_iov = &s->iov,
 						  .msg_iovlen = 1,
-						  .msg_control = &s->control,
+						  .msg_control = s->control,
 						  .msg_controllen = sizeof(s->control) } };
 	s->piece_at = STATE_GOT(s->progress);
 	state_order();

@@ -37,6 +37,7 @@
  * from where it goes to the handle's row. A death between two of these loses it: the file has no granted descriptor,
  * and its contents go through the fsworker.
  */
+#include "transport/blame.h"
 #include "transport/queue_int.h"
 
 #include "common/crashpoint.h"
@@ -454,7 +455,12 @@ static bool take_answer(struct queue *q, const struct ipc_msg *m)
 		request_row(r)->parked = (uint16_t)(1 + m->hdr->error);
 	} else {
 		request_set_waiting(r, false);
-		request_answer(r, m);
+		blame_begin(q->state, r->ticket);
+		if (unlikely(blame_enough(q->state, r->ticket)))
+			request_reply_error(r, EIO); /* what was answered has ended this process twice */
+		else
+			request_answer(r, m);
+		blame_end();
 	}
 	return true;
 }

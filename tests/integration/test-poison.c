@@ -65,6 +65,22 @@ START_TEST(a_fault_in_the_pool)
 }
 END_TEST
 
+/* The transport looks at INIT first; then each process of it only at this request. */
+START_TEST(a_fault_in_the_transport)
+{
+	struct fuse_entry_out e;
+
+	ck_assert_int_eq(setenv("VIRTIOFSD_CRASH_AT_1", "transport:!row-filled:2", 1), 0);
+	ck_assert_int_eq(setenv("VIRTIOFSD_CRASH_AT_2", "transport:!row-filled:1", 1), 0);
+	die_at("fsworker:nowhere:1", 0);
+	ck_err(fs_mkdir(FS, TU_ROOT, "dir", 0755, &e), EIO);
+	ck_assert_uint_eq(count_in_log("took over after"), 2);
+	ck_assert_uint_eq(count_in_log("has ended this process twice"), 1);
+	ck_ok(fs_mkdir(FS, TU_ROOT, "dir", 0755, &e));
+	tu_teardown(&env);
+}
+END_TEST
+
 /* Who is killed by somebody else has done nothing wrong. */
 START_TEST(killed_each_time)
 {
@@ -86,6 +102,7 @@ static Suite *make_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_fault_each_time);
 	tcase_add_test(tc, a_fault_in_the_pool);
+	tcase_add_test(tc, a_fault_in_the_transport);
 	tcase_add_test(tc, killed_each_time);
 	suite_add_tcase(s, tc);
 	return s;
