@@ -7,6 +7,7 @@
 #include "monitor/monitor.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -146,7 +147,7 @@ bool holders_complete(const struct holders *h)
 }
 
 /* One who can be asked, or NULL. */
-static const struct holder *any(const struct holders *h, const struct holder *but)
+static struct holder *any(struct holders *h, const struct holder *but)
 {
 	for (size_t i = 0; h->generation && i < IPC_HOLDERS; i++)
 		if (&h->holder[i] != but && h->holder[i].pidfd >= 0 && h->holder[i].channel >= 0)
@@ -157,7 +158,7 @@ static const struct holder *any(const struct holders *h, const struct holder *bu
 /**
  * holders_alive() - is there one who can be asked?
  */
-bool holders_alive(const struct holders *h)
+bool holders_alive(struct holders *h)
 {
 	return any(h, NULL) != NULL;
 }
@@ -182,11 +183,14 @@ static int ask(int channel, uint16_t type, int fd, int32_t gone)
  * holders_show() - a socket on which one of them gives what it keeps.
  * @fd: out.
  *
+ * When that one ends, who asks is not told: the others have the same descriptor table, and in it the far end of this socket.
+ * See holders_collect().
+ *
  * Return: 0, -ESRCH when none is left, or another -errno.
  */
-int holders_show(const struct holders *h, int *fd)
+int holders_show(struct holders *h, int *fd)
 {
-	const struct holder *who = any(h, NULL);
+	struct holder *who = any(h, NULL);
 	int sv[2], r = who ? ipc_pair(sv) : -ESRCH;
 
 	if (r < 0)
@@ -196,6 +200,7 @@ int holders_show(const struct holders *h, int *fd)
 		close(sv[0]);
 	else
 		*fd = sv[0];
+	who->shown = r == 0;
 	return r;
 }
 
@@ -239,7 +244,13 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 			return;
 		}
 		log_info("a holder of the %s's descriptors (pid %d) has ended and is replaced", c->role->name, (int)o->pid);
+		c->asks_nobody |= o->shown && h != &c->own;
 		replace(c, h, o);
+	}
+	/* It would wait for ever, and the next one asks another. */
+	if (c->asks_nobody && c->state == CHILD_STARTING && !c->ready && c->pidfd >= 0) {
+		c->asks_nobody = false;
+		spawn_signal(c, SIGKILL);
 	}
 }
 

@@ -36,6 +36,7 @@ struct holder {
 	int far;     /* number of the channel's other end in the holders' own table; -1: not told yet */
 	pid_t pid;   /* for messages only */
 	bool ready;  /* in its sandbox */
+	bool shown;  /* a process that started was told to ask it */
 };
 
 /* The holders of one process. */
@@ -66,6 +67,7 @@ struct child {
 	int64_t died_ms;
 	uint32_t failures;                      /* starts that came to nothing, one after the other */
 	bool ready;                             /* READY came */
+	bool asks_nobody;                       /* it starts, and a holder that it asks has ended */
 	struct ipc_ready said;                  /* and this in it */
 	char cause[160];                        /* why the last one that served ended */
 	pid_t dead_pid;
@@ -111,11 +113,11 @@ int roles_start(struct monitor *m, struct child *c) NODISCARD;
 /* holders.c */
 int holders_new(struct holders *h, uint32_t generation, int (*far)[IPC_HOLDERS]) NODISCARD;
 void holders_end(struct holders *h);
-bool holders_alive(const struct holders *h) NODISCARD;
+bool holders_alive(struct holders *h) NODISCARD;
 bool holders_complete(const struct holders *h) NODISCARD;
 void holders_hear(struct child *c, struct holders *h, size_t i);
 void holders_collect(struct monitor *m, struct child *c, struct holders *h);
-int holders_show(const struct holders *h, int *fd) NODISCARD;
+int holders_show(struct holders *h, int *fd) NODISCARD;
 void holders_reap(void);
 uint32_t holders_wait(int64_t ms);
 bool holders_ending(void);

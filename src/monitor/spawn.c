@@ -165,6 +165,7 @@ int spawn_child(struct monitor *m, struct child *c)
 	c->state = CHILD_STARTING;
 	c->ready = false;
 	c->refused_nr = -1;
+	c->asks_nobody = false;
 	return 0;
 }
 

@@ -65,6 +65,27 @@ START_TEST(holders_and_workers_die)
 }
 END_TEST
 
+/* Who keeps descriptors dies while the successor gets them: it has to get them of the other. */
+START_TEST(holder_dies_as_it_gives)
+{
+	pid_t old[CRASH_KIDS];
+
+	setup_file();
+	for (unsigned int i = 0; i < 12; i++) {
+		pid_t pid;
+
+		crash_settle(&env, "before");
+		ck_assert_int_gt(kid_holders(env.d.pid, old, CRASH_KIDS), 0);
+		pid = crash_kill(&env);
+		/* From before it asks until after it was given all. */
+		crash_sleep_us(i * 8000);
+		kill(old[0], SIGKILL);
+		crash_wait_served(&env, pid);
+		file_is_here();
+	}
+}
+END_TEST
+
 /* The successor dies as soon as it is seen: the one after it needs two tables. */
 START_TEST(successors_die)
 {
@@ -165,6 +186,7 @@ TCase *crash_starts_case(void)
 
 	tcase_add_test(tc, holders_die);
 	tcase_add_test(tc, holders_and_workers_die);
+	tcase_add_test(tc, holder_dies_as_it_gives);
 	tcase_add_test(tc, successors_die);
 	tcase_add_loop_test(tc, sigterm_during_a_start, 0, 8);
 	tcase_add_test(tc, nothing_is_left);

@@ -8,7 +8,7 @@
 #include "test-crash.h"
 
 #define NAMES 1500u
-#define LOOKUPS 400u
+#define LOOKUPS 100u
 
 static uint8_t out[100000], in[100000];
 static uint8_t buf[4096];
