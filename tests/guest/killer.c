@@ -3,7 +3,7 @@
  *
  * killer --monitor=PID [OPTION]...
  *   --roles=LIST      of fsworker, transport, keeper (those who serve) and holder (who keep
- *                     descriptors); default: fsworker,holder
+ *                     descriptors); default: fsworker
  *   --signals=LIST    of KILL; SEGV, a real fault; SYS, a system call that the filter refuses; STOP,
  *                     followed by CONT; default: all
  *   --interval=A-B    milliseconds from one to the next (50-500)
@@ -150,6 +150,7 @@ static int role_of(pid_t pid)
 	return -1;
 }
 
+/* Each role is as likely as the others, however many processes it has. */
 static int random_child(pid_t *pid)
 {
 	pid_t found[CHILDREN];
@@ -168,9 +169,25 @@ static int random_child(pid_t *pid)
 	if (n == 0)
 		return -1;
 
-	unsigned pick = below((unsigned)n);
-	*pid = found[pick];
-	return role[pick];
+	int chosen = 0, last = 0;
+	bool here[ROLES] = { false };
+	unsigned roles_here = 0, nth;
+
+	for (int i = 0; i < n; i++) {
+		roles_here += !here[role[i]];
+		here[role[i]] = true;
+	}
+	nth = below(roles_here) + 1;
+	for (int i = 0; i < ROLES && nth > 0; i++) {
+		nth -= here[i];
+		chosen = i;
+	}
+	/* Of its processes one, too. */
+	for (int i = 0, seen = 0; i < n; i++)
+		if (role[i] == chosen && below((unsigned)++seen) == 0)
+			last = i;
+	*pid = found[last];
+	return chosen;
 }
 
 /* --------------------------------------------------------------- by ptrace */
@@ -420,7 +437,7 @@ int main(int argc, char **argv)
 {
 	unsigned long total = 0;
 
-	k.role[0] = k.role[ROLES - 1] = true;
+	k.role[0] = true;
 	memset(k.way, 1, sizeof(k.way));
 	for (int i = 1; i < argc; i++)
 		parse(argv[i]);
