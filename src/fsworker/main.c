@@ -76,30 +76,37 @@ static void watch_faults(void)
 	sandbox_on_refused = blame_call;
 }
 
-/* Say READY, wait for GO. */
-static void wait_for_go(int mntns_fd, const struct ipc_ready *said)
+/* Wait for what the monitor has to say next. */
+static void wait_for(uint16_t type)
 {
-	static struct ipc_batch b;
 	static struct ipc_dgram d;
-	struct ipc_ready *ready = ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL);
 	const char *why = "";
 	struct ipc_msg m;
 	int r;
 
-	if (ready)
-		*ready = *said;
-	if (!ready || (mntns_fd >= 0 && !ipc_batch_fd(&b, mntns_fd, true)) || ipc_batch_send(ROLE_FD_MONITOR, &b) < 0)
-		_exit(ROLE_EXIT_FAIL);
 	do
 		r = ipc_recv(ROLE_FD_MONITOR, &d, 0);
 	while (r == -EINTR);
 	if (r == 0)
 		_exit(ROLE_EXIT_OK);
-	if (r != 1 || ipc_next(&d, IPC_DIR_M2R, &m, &why) != 1 || m.hdr->type != IPC_GO) {
-		log_err("no GO from the monitor: %s", why);
+	if (r != 1 || ipc_next(&d, IPC_DIR_M2R, &m, &why) != 1 || m.hdr->type != type) {
+		log_err("no %s from the monitor: %s", ipc_type_name(type), why);
 		_exit(ROLE_EXIT_PROTOCOL);
 	}
 	ipc_dgram_end(&d);
+}
+
+/* Say READY, wait for GO. */
+static void wait_for_go(int mntns_fd, const struct ipc_ready *said)
+{
+	static struct ipc_batch b;
+	struct ipc_ready *ready = ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL);
+
+	if (ready)
+		*ready = *said;
+	if (!ready || (mntns_fd >= 0 && !ipc_batch_fd(&b, mntns_fd, true)) || ipc_batch_send(ROLE_FD_MONITOR, &b) < 0)
+		_exit(ROLE_EXIT_FAIL);
+	wait_for(IPC_GO);
 }
 
 static int fetch(void *arg, const uint32_t *held, int *fds, uint32_t n)
@@ -180,6 +187,7 @@ int main(int argc, char **argv)
 	ipc_dgram_end(&d);
 	w.root_fd = jail.root_fd;
 	w.proc_fd = jail.proc_fd;
+	wait_for(IPC_TAKE);
 	r = fsworker_init(&w, &cfg, state, (uint32_t)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX));
 	if (r == 0)
 		r = fsworker_restore(&w, fetch, &heir, &said);

@@ -619,6 +619,11 @@ struct ipc_ready {
 	uint32_t op;      /* enum ipc_type of the first request that was under way, 0: none */
 };
 
+/* To a role with holders: take over. Not before all of its own holders are there, or what it took could be lost with it. */
+struct ipc_take {
+	uint64_t zero;
+};
+
 /* Serve. Not before the monitor knows every process of the role: one that it does not know of must never serve beside its
  * successor. */
 struct ipc_go {

@@ -12,6 +12,8 @@ static const char *answer_ready(struct monitor *m, struct child *c, struct ipc_d
 {
 	bool fsworker = c->role == &roles[ROLE_FSWORKER];
 
+	if (c->role->holds && !c->taking)
+		return "READY before TAKE";
 	if (c->state != CHILD_STARTING || c->ready)
 		return "READY twice";
 	if (msg->nfds != (fsworker ? 1u : 0u))

@@ -243,6 +243,11 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 			supervise_ended(m, c, &si);
 			return;
 		}
+		/* Before TAKE there is nothing to keep: such a start is thrown away, rather than that it goes on with one holder. */
+		if (h == &c->own && c->state == CHILD_STARTING && !c->taking) {
+			spawn_signal(c, SIGKILL);
+			continue;
+		}
 		log_info("a holder of the %s's descriptors (pid %d) has ended and is replaced", c->role->name, (int)o->pid);
 		c->asks_nobody |= o->shown && h != &c->own;
 		replace(c, h, o);

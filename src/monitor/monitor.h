@@ -66,6 +66,7 @@ struct child {
 	int64_t start_at_ms;                    /* when to start the next one; 0: not planned */
 	int64_t died_ms;
 	uint32_t failures;                      /* starts that came to nothing, one after the other */
+	bool taking;                            /* TAKE was sent */
 	bool ready;                             /* READY came */
 	bool asks_nobody;                       /* it starts, and a holder that it asks has ended */
 	struct ipc_ready said;                  /* and this in it */

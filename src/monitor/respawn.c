@@ -53,6 +53,11 @@ static void keep_holders(struct child *c, bool served)
 
 	if (c->own.generation == 0)
 		return;
+	/* One that was not told to has taken nothing over. */
+	if (!served && !c->taking) {
+		holders_end(&c->own);
+		return;
+	}
 	if (!holders_alive(&c->own)) {
 		if (served)
 			log_err("nobody has kept the descriptors of the %s", c->role->name);
@@ -112,12 +117,12 @@ static void say_waiting(const struct monitor *m)
 	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
 }
 
-static int send_go(struct child *c)
+static int tell(struct child *c, uint16_t type)
 {
 	static struct ipc_batch b;
 
 	ipc_batch_reset(&b);
-	return ipc_batch_add(&b, IPC_GO, 0, 0, 0, NULL) ? ipc_batch_send(c->channel, &b) : -EMSGSIZE;
+	return ipc_batch_add(&b, type, 0, 0, 0, NULL) ? ipc_batch_send(c->channel, &b) : -EMSGSIZE;
 }
 
 /* One entry for each death: who, why, and what became of the requests. */
@@ -133,15 +138,17 @@ static void say_taken_over(const struct child *c)
 }
 
 /**
- * respawn_go() - if a process is ready, and all of its role's processes are known, it may serve.
+ * respawn_go() - if all processes of a role are known, its worker may take over; if it is ready, it may serve.
  */
 void respawn_go(struct monitor *m, struct child *c)
 {
 	bool first = !c->ever_served;
 
+	if (c->state == CHILD_STARTING && c->role->holds && !c->taking && c->pidfd >= 0 && holders_complete(&c->own))
+		c->taking = tell(c, IPC_TAKE) == 0;
 	if (!c->ready || c->state != CHILD_STARTING || (c->role->holds && (c->pidfd < 0 || !holders_complete(&c->own))))
 		return;
-	if (send_go(c) < 0)
+	if (tell(c, IPC_GO) < 0)
 		return; /* it has ended: waitid() will say how */
 	c->state = CHILD_SERVING;
 	c->ever_served = true;

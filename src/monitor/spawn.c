@@ -164,6 +164,7 @@ int spawn_child(struct monitor *m, struct child *c)
 	c->log = log[0];
 	c->state = CHILD_STARTING;
 	c->ready = false;
+	c->taking = false;
 	c->refused_nr = -1;
 	c->asks_nobody = false;
 	return 0;

@@ -93,15 +93,25 @@ static bool receive_config(struct start *s)
 	return true;
 }
 
+/* Wait for what the monitor has to say next. False: it says something else, or has gone. */
+static bool told(uint16_t type)
+{
+	static struct ipc_dgram d;
+	const char *why;
+	struct ipc_msg m;
+	int r;
+
+	do
+		r = ipc_recv(ROLE_FD_MONITOR, &d, 0);
+	while (r == -EINTR);
+	return r == 1 && ipc_next(&d, IPC_DIR_M2R, &m, &why) == 1 && m.hdr->type == type;
+}
+
 /* READY, and the monitor's GO. */
 static bool say_ready(const struct start *s)
 {
 	static struct ipc_batch b;
-	static struct ipc_dgram d;
-	const char *why;
 	struct ipc_ready *ready;
-	struct ipc_msg m;
-	int r;
 
 	ipc_batch_reset(&b);
 	ready = ipc_batch_add(&b, IPC_READY, 0, 0, 0, NULL);
@@ -109,12 +119,7 @@ static bool say_ready(const struct start *s)
 		return false;
 	ready->again = state_under_way(&s->state);
 	ready->lost = s->state.lost;
-	if (ipc_batch_send(ROLE_FD_MONITOR, &b))
-		return false;
-	do
-		r = ipc_recv(ROLE_FD_MONITOR, &d, 0);
-	while (r == -EINTR);
-	return r == 1 && ipc_next(&d, IPC_DIR_M2R, &m, &why) == 1 && m.hdr->type == IPC_GO;
+	return ipc_batch_send(ROLE_FD_MONITOR, &b) == 0 && told(IPC_GO);
 }
 
 static int fetch(void *heir, const uint32_t *held, int *fds, uint32_t n)
@@ -200,6 +205,8 @@ int main(int argc, char **argv)
 		log_err("nobody can be made to hold the descriptors (error %d)", -r);
 		return ROLE_EXIT_FAIL;
 	}
+	if (!told(IPC_TAKE))
+		return ROLE_EXIT_FAIL;
 	blame_install();
 	sandbox_on_refused = blame_now;
 	dev = gmem_install_sigbus() ? NULL : make_device(&s);

@@ -31,6 +31,8 @@ static void install(const char *program)
 
 static void begin(void)
 {
+	/* nohup(1) and some runners of tests start us with it ignored, and the daemon heeds that. */
+	signal(SIGHUP, SIG_DFL);
 	snprintf(exe, sizeof(exe), "%s/helper", env.dir);
 	snprintf(good, sizeof(good), "%s", tu_helper("fsworker"));
 	install(good);

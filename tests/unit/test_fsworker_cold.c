@@ -624,7 +624,7 @@ START_TEST(without_names)
 	struct fx_config c = { .fd_cache = CACHE, .slots = 8192 };
 	struct ipc_setattr_req chmod_it = { .valid = IPC_SET_MODE, .mode = 0600 };
 	struct ipc_readlink_req rl = { 0 };
-	char cmd[300], sub[64];
+	char cmd[512], sub[64];
 	uint64_t dir[10], file[10], link[10];
 	struct ipc_entry e;
 	struct statx st;
