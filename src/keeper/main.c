@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 static struct keeper keeper;
@@ -96,6 +97,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "virtiofsd-keeper is started by virtiofsd(8), not by hand\n");
 		return ROLE_EXIT_FAIL;
 	}
+	prctl(PR_SET_NAME, argv[0]); /* it was executed by descriptor, which has no name */
 	log_to_fd(ROLE_FD_LOG);
 	signal(SIGPIPE, SIG_IGN);
 	fd = receive_config(&cfg);
