@@ -150,6 +150,7 @@ static int take_signals(struct monitor *m)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
 	if (sigaction(SIGHUP, NULL, &hup) < 0 || hup.sa_handler != SIG_IGN) /* else nohup(1) has its reasons */
 		sigaddset(&set, SIGHUP);
 	sigaction(SIGPIPE, &ignore, NULL);

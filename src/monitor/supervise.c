@@ -106,6 +106,38 @@ static void collect(struct monitor *m, struct child *c)
 	holders_reap();
 }
 
+/* Is it one that its pidfd tells of? */
+static bool known(struct monitor *m, pid_t pid)
+{
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		struct child *c = &m->child[i];
+
+		if (c->pidfd >= 0 && c->pid == pid)
+			return true;
+		for (size_t k = 0; k < SETS_MAX; k++)
+			for (size_t n = 0; set_of(c, k)->generation && n < IPC_HOLDERS; n++)
+				if (set_of(c, k)->holder[n].pidfd >= 0 && set_of(c, k)->holder[n].pid == pid)
+					return true;
+	}
+	return false;
+}
+
+/* Processes of a start that was thrown away before we were told of them. Only when we have been told of all that there are: the
+ * end of one that will still be told of must be left to its pidfd. */
+static void reap_strangers(struct monitor *m)
+{
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (m->child[i].state != CHILD_SERVING || (m->child[i].role->holds && !holders_complete(&m->child[i].own)))
+			return;
+	for (;;) {
+		siginfo_t si = { 0 };
+
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid == 0 || known(m, si.si_pid))
+			return;
+		(void)!waitid(P_PID, (id_t)si.si_pid, &si, WEXITED | WNOHANG);
+	}
+}
+
 static void take_signals(struct monitor *m)
 {
 	struct signalfd_siginfo si;
@@ -113,6 +145,8 @@ static void take_signals(struct monitor *m)
 	while (read(m->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		const char *abbrev = sigabbrev_np((int)si.ssi_signo);
 
+		if (si.ssi_signo == SIGCHLD)
+			continue; /* collect() looks */
 		if (si.ssi_signo == SIGHUP) {
 			upgrade_begin(m);
 			continue;
@@ -240,6 +274,7 @@ void supervise_run(struct monitor *m)
 		wait_and_hear(m, respawn_next_ms(m));
 		for (size_t i = 0; i < ROLE_COUNT; i++)
 			collect(m, &m->child[i]);
+		reap_strangers(m);
 		if (!m->stop)
 			respawn_due(m);
 		if (!m->stop)
