@@ -37,7 +37,7 @@ struct pool;
 struct out {
 	int fd;
 	bool broken; /* the peer is gone; what is sent goes nowhere */
-	bool grants; /* descriptors of open files go along */
+	const struct fsworker *w;
 	uint32_t nheld;
 	struct handle_table *handles;
 	/* Handles that stay open until the batch is sent: their descriptors travel in it, or their closing can wait

@@ -78,6 +78,8 @@ void journal_sent(struct journal *j);
 /* journal_opening() - a handle's row is about to say that it is open */
 static inline void journal_opening(uint32_t slot)
 {
+	if (journal_now == &journal_nobodys)
+		return;
 	journal_now->handle = slot;
 	journal_order();
 }

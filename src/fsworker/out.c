@@ -16,7 +16,7 @@ void out_init(struct out *o, const struct link *l, struct journal *journal)
 	o->journal = journal;
 	o->batch = journal ? &journal->out : &o->own;
 	o->fd = l->fd;
-	o->grants = !cfg_has(l->w, CFG_FORWARDED);
+	o->w = l->w;
 	o->broken = false;
 	o->nheld = 0;
 	o->handles = &l->w->handles;
@@ -35,7 +35,7 @@ static int grant_of(void *arg, const struct ipc_hdr *h, const void *body)
 		fh = ((const struct ipc_open_rep *)body)->fh;
 	else if (h->type == (IPC_CREATE | IPC_REPLY) || h->type == (IPC_TMPFILE | IPC_REPLY))
 		fh = ((const struct ipc_create_rep *)body)->fh;
-	if (!o->grants || fh == 0 || o->nheld == ARRAY_SIZE(o->held) || handle_get(o->handles, fh, HANDLE_FILE, &u) < 0)
+	if (cfg_has(o->w, CFG_FORWARDED) || fh == 0 || o->nheld == ARRAY_SIZE(o->held) || handle_get(o->handles, fh, HANDLE_FILE, &u) < 0)
 		return -1;
 	o->held[o->nheld++] = u.index;
 	return u.h->fd;
