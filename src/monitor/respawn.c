@@ -90,6 +90,9 @@ void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool k
 		log_err("the %s (pid %d) %s before it could serve", c->role->name, (int)c->pid, cause);
 		/* One that somebody has killed says nothing against its executable. */
 		c->failures = !killed && upgrade_failed(c) ? 0 : c->failures + 1;
+		/* Nor against starting at all: who kills each start makes the guest wait, not fail. */
+		if (killed)
+			c->failures = MIN(c->failures, GIVE_UP - 1);
 	} else if (!m->stop) {
 		snprintf(c->cause, sizeof(c->cause), "%s", cause);
 		c->dead_pid = c->pid;
