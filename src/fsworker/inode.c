@@ -312,6 +312,8 @@ void inode_undo(struct inode_table *t, struct journal *j)
 		j->counted = i;
 		journal_order();
 	}
+	/* The request is served again under the same note, and may be undone again: that is another undoing. */
+	j->undoing = 0;
 }
 
 /* Could this be what a sound process has written? */

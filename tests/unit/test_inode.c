@@ -440,4 +440,34 @@ START_TEST(two_links_die)
 }
 END_TEST
 
-UNIT_MAIN("inode", forget_is_noted, two_links_die, taken_over, taken_over_from_nonsense, numbers, counts, limits, generations_end, many, threads)
+/* A request is undone, served again, and its process dies once more. */
+START_TEST(undone_twice)
+{
+	struct journal *j = calloc(1, sizeof(*j));
+	struct inode_slot *s;
+	uint64_t a;
+
+	begin(COUNT, 8);
+	ck_assert_int_eq(add(10, &a), 0);
+	s = &memory[slots_index(a)];
+	journal_own = j;
+	ck_assert_int_eq(add(10, &a), 0);
+	inode_settle(&table, j);
+	inode_undo(&table, j);
+	ck_assert_uint_eq(s->nlookup, 1);
+	/* Others count meanwhile. */
+	journal_own = NULL;
+	ck_assert_int_eq(add(10, &a), 0);
+	ck_assert_int_eq(add(10, &a), 0);
+	journal_own = j;
+	ck_assert_int_eq(add(10, &a), 0);
+	journal_own = NULL;
+	inode_settle(&table, j);
+	inode_undo(&table, j);
+	ck_assert_uint_eq(s->nlookup, 3);
+	end();
+	free(j);
+}
+END_TEST
+
+UNIT_MAIN("inode", forget_is_noted, two_links_die, undone_twice, two_links_die, taken_over, taken_over_from_nonsense, numbers, counts, limits, generations_end, many, threads)
