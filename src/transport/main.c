@@ -122,9 +122,17 @@ static bool say_ready(const struct start *s)
 	return ipc_batch_send(ROLE_FD_MONITOR, &b) == 0 && told(IPC_GO);
 }
 
+/* What could not be asked for is not taken for what there is not: the state would be written over, and all of it lost. The next
+ * process asks again, perhaps another holder. */
 static int fetch(void *heir, const uint32_t *held, int *fds, uint32_t n)
 {
-	return hold_inherit(heir, held, fds, n);
+	int r = hold_inherit(heir, held, fds, n);
+
+	if (r < 0) {
+		log_err("those who keep the descriptors do not give them (error %d)", -r);
+		_exit(ROLE_EXIT_FAIL);
+	}
+	return r;
 }
 
 /* All that the process before this one had becomes ours. */

@@ -284,7 +284,7 @@ static int start(struct queue *q, const struct virtq_config *cfg, struct gmem *m
 	int r;
 
 	c.own = q->state->own;
-	c.resume = cfg->resume || (q->inherited && same);
+	c.resume = cfg->resume || (q->inherited && same && !virtq_own_broken(q->state->own));
 	if (!keep)
 		orphan_waiting(q);
 	if (max > q->slots_max) {

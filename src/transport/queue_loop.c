@@ -44,7 +44,7 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 	if (what & EV_WRITE) {
 		link_flush(l->q);
 		if (!l->q->out_full && !l->q->link_dead)
-			queue_loop_watch_link(l, true, false);
+			queue_loop_watch_link(l, !l->q->inherited, false); /* see link_open() */
 		queue_run_ring(l->q);
 	}
 	queue_finish_round(l->q);

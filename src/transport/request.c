@@ -148,6 +148,9 @@ static struct request *kept(struct queue *q, const struct state_row *row)
 	if (!r || r->state != REQUEST_KEPT || r->ticket != row->ticket)
 		return NULL;
 	begin(r, row->ticket);
+	/* Whoever ends the request gives it back. */
+	if (row->slot >= 0 && row->slot < (int)IPC_BULK_SLOTS)
+		r->bulk_slot = row->slot;
 	return r;
 }
 

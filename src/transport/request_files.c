@@ -116,6 +116,13 @@ void request_read(struct request *r, const struct fuse_req *fr)
 	link_bulk_read(r);
 }
 
+static bool append_was_begun(const struct request *r)
+{
+	const struct state_row *row = &r->q->state->row[r->head];
+
+	return unlikely(r->q->resumed) && row->ticket == r->ticket && row->flags & ROW_APPEND;
+}
+
 void request_write(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_write_in *in = fr->arg;
@@ -147,7 +154,9 @@ void request_write(struct request *r, const struct fuse_req *fr)
 	if ((in->flags & O_APPEND) && !(in->write_flags & FW_WRITE_CACHE) && !fuse_dev_has(r->q->dev, FW_WRITEBACK_CACHE))
 		r->write.flags |= IPC_WRITE_APPEND;
 	h = request_handle(r, in->fh);
-	if (h && (kill || !__atomic_load_n(&h->suidgid, __ATOMIC_RELAXED))) {
+	/* An append that a process before this one began from here goes on here, whatever the mode is by now: what is done of it is
+	 * known only here. */
+	if (h && (kill || append_was_begun(r) || !__atomic_load_n(&h->suidgid, __ATOMIC_RELAXED))) {
 		direct_write(r, h);
 		return;
 	}

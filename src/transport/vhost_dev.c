@@ -17,6 +17,8 @@
  *	a ring starts			it is noted that it runs, then it may take the first chain: who finds that it did not run
  *					would begin anew, and answer twice
  *	a ring stops			it stops, then it is noted where: who finds that it ran goes on, and stops it again
+ *	ADD_MEM_REG, REM_MEM_REG	cannot be done twice: a successor's first message that adds what is there, or removes what is
+ *					not, is taken for one that was half done (`again`)
  *	all others			have no effect but in here, or may be done twice
  *
  * The number of the message and its reply are noted in one picture with its effects: then it is over.
@@ -244,12 +246,28 @@ static int do_get_max_mem_slots(struct vhost_dev *dev, struct vhost_msg *msg, st
 	return 0;
 }
 
+/* The row of exactly this region; nrows: there is none. */
+static uint32_t find_row(const struct vhost_dev *dev, const struct vhost_region *r)
+{
+	uint32_t i = 0;
+
+	while (i < dev->nrows && (dev->row[i].r.guest_addr != r->guest_addr || dev->row[i].r.size != r->size ||
+				  dev->row[i].r.user_addr != r->user_addr))
+		i++;
+	return i;
+}
+
 static int do_add_mem_reg(struct vhost_dev *dev, struct vhost_msg *msg, struct vhost_reply *reply)
 {
 	struct gmem *m;
-	int r = add_region(dev->mem, &msg->p.reg.region, msg->fds[0], "guest memory", &m);
+	int r;
 
 	(void)reply;
+	if (dev->again && find_row(dev, &msg->p.reg.region) < dev->nrows) {
+		set_memory(dev, gmem_ref(dev->mem));
+		return 0;
+	}
+	r = add_region(dev->mem, &msg->p.reg.region, msg->fds[0], "guest memory", &m);
 	if (r)
 		return r;
 	dev->row[dev->nrows++] = (struct region_row){ msg->p.reg.region, vhost_msg_take_fd(msg, 0) };
@@ -266,15 +284,18 @@ static int do_rem_mem_reg(struct vhost_dev *dev, struct vhost_msg *msg, struct v
 		.size = reg->size,
 		.user_addr = reg->user_addr,
 	};
+	uint32_t i = find_row(dev, reg);
 	struct gmem *m;
-	int r = gmem_without_region(dev->mem, &d, &m), old;
-	uint32_t i = 0;
+	int r, old;
 
 	(void)reply;
+	if (dev->again && i == dev->nrows) {
+		set_memory(dev, gmem_ref(dev->mem));
+		return 0;
+	}
+	r = gmem_without_region(dev->mem, &d, &m);
 	if (r)
 		return r;
-	while (i < dev->nrows && dev->row[i].r.guest_addr != reg->guest_addr)
-		i++;
 	old = i < dev->nrows ? dev->row[i].fd : -1;
 	if (i < dev->nrows)
 		dev->row[i] = dev->row[--dev->nrows];
@@ -501,6 +522,7 @@ void dev_keep(struct vhost_dev *dev)
 void vhost_dev_obeyed(struct vhost_dev *dev, uint32_t number, const struct vhost_reply *reply)
 {
 	dev->obeyed = number;
+	dev->again = false;
 	dev->reply_due = reply != NULL;
 	if (reply)
 		dev->reply = *reply;
@@ -612,6 +634,7 @@ void vhost_dev_inherit(struct vhost_dev *dev, const struct state_fetch *f)
 	dev->env.features = d->features & dev->env.features_offered;
 	dev->env.proto = d->proto & dev->env.proto_offered;
 	dev->obeyed = d->obeyed;
+	dev->again = true;
 	dev->reply_due = d->reply_due && d->reply_hdr.size <= sizeof(d->reply);
 	dev->reply.hdr = d->reply_hdr;
 	memcpy(&dev->reply.p, d->reply, sizeof(d->reply));

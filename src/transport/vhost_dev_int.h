@@ -47,6 +47,7 @@ struct vhost_dev {
 
 	struct state *state; /* or NULL */
 	uint32_t obeyed;     /* number of the message before */
+	bool again;          /* the next message may have been obeyed in part by the process before this one */
 	bool reply_due;      /* to that one */
 	struct vhost_reply reply;
 

@@ -26,6 +26,7 @@
 
 #include "common/crashpoint.h"
 #include "common/log.h"
+#include "ipc/roles.h"
 
 static int ring_need_queue(struct vhost_dev *dev, uint32_t i)
 {
@@ -143,10 +144,16 @@ void ring_prepare(struct vhost_dev *dev, uint32_t i)
 void ring_resume(struct vhost_dev *dev, uint32_t i)
 {
 	struct ring *ring = &dev->ring[i];
+	int r;
 
 	if (!ring->resume)
 		return;
-	if (ring_try_start(dev, i) || !dev->ring_env[i].running)
+	r = ring_try_start(dev, i);
+	if (r == -ENOMEM) {
+		log_err("ring %u: no memory to go on", i);
+		_exit(ROLE_EXIT_FAIL); /* the next process may have some; here what is in flight would be lost */
+	}
+	if (r || !dev->ring_env[i].running)
 		log_err("ring %u ran, and does not any more", i);
 	ring->resume = false;
 	log_debug("ring %u goes on", i);

@@ -319,6 +319,8 @@ void virtq_break(struct virtq *vq, const char *why)
 {
 	if (!vq->why_broken)
 		vq->why_broken = why;
+	if (vq->own)
+		vq->own->broken = 1;
 }
 
 /**

@@ -76,6 +76,9 @@ enum virtq_status virtq_pop(struct virtq *vq, struct virtq_elem *e);
 typedef bool virtq_first_fn(void *arg, uint16_t head, uint64_t ticket);
 uint32_t virtq_again_first(struct virtq *vq, virtq_first_fn *first, void *arg);
 
+/* virtq_own_broken() - did the process before give the ring of an own record up? */
+bool virtq_own_broken(const void *own);
+
 /* virtq_own_next() - the next head that is in flight in an own record, from *head on, and its ticket; for who looks at what a
  * process before left behind. False: there are no more. */
 bool virtq_own_next(const void *own, uint16_t *head, uint64_t *ticket);

@@ -45,7 +45,8 @@ struct record {
 struct virtq_own {
 	uint64_t ticket; /* the last one that was given out */
 	uint16_t skew;   /* next available index, less the used index and the heads in flight: 0 unless the VMM had its own mind */
-	uint16_t zero[3];
+	uint16_t broken; /* virtq_break(): answers that came since were not given to the guest, and nobody will give them again */
+	uint16_t zero[2];
 	struct record record; /* counters are tickets */
 };
 

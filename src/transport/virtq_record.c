@@ -85,10 +85,15 @@ static void go_on(struct virtq *vq, uint16_t used_idx, uint16_t skew)
 	vq->call_owed = true; /* the last process may have died between writing used.idx and calling */
 }
 
-/* Writes what is true now into a record that said something else. Counters of heads that are not in flight stay. */
+/* Writes what is true now into a record that said something else. Counters of heads that are not in flight stay. A record that is
+ * whole stays so meanwhile: where it is this ring's, which starts again where it stopped, nothing of it changes, and who dies in
+ * here has lost nothing; where it was another's, nobody resumes from it. */
 static void record_write(struct virtq *vq, struct record *rec, uint16_t used_idx)
 {
-	__atomic_store_n(&rec->version, 0, __ATOMIC_RELEASE);
+	if (__atomic_load_n(&rec->version, __ATOMIC_RELAXED) != RECORD_VERSION ||
+	    __atomic_load_n(&rec->desc_num, __ATOMIC_RELAXED) != vq->cfg.size)
+		__atomic_store_n(&rec->version, 0, __ATOMIC_RELEASE);
+	CRASHPOINT("record-writing");
 	for (uint32_t i = 0; i < vq->cfg.size; i++)
 		__atomic_store_n(&rec->desc[i].inflight, is_busy(vq, (uint16_t)i), __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < vq->again_n; i++)
@@ -114,6 +119,10 @@ static int resume_own(struct virtq *vq, uint16_t used_idx)
 	uint64_t next = vq->ticket + 1;
 	int r;
 
+	if (vq->own->broken) {
+		virtq_break(vq, "the process before had given the ring up");
+		return 0;
+	}
 	if (!record_settle(&vq->own->record, vq->cfg.size, used_idx)) {
 		virtq_break(vq, "the ring is not as the process before left it");
 		return 0;
@@ -153,6 +162,7 @@ static void begin_own(struct virtq *vq, uint16_t used_idx)
 {
 	if (!vq->own)
 		return;
+	vq->own->broken = 0;
 	for (uint32_t i = 0; i < vq->again_n; i++)
 		vq->own->record.desc[vq->again[i]].counter = new_ticket(vq);
 	vq->own->skew = (uint16_t)(vq->next_avail - used_idx - vq->again_n - vq->inflight);
@@ -262,6 +272,12 @@ void record_published(struct virtq *vq)
 	if (vq->own)
 		cross_out(vq, &vq->own->record);
 	vq->batch_n = 0;
+}
+
+/* virtq_own_broken() - Had the process before given this ring up? */
+bool virtq_own_broken(const void *own)
+{
+	return ((const struct virtq_own *)own)->broken;
 }
 
 /**

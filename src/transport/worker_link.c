@@ -449,7 +449,7 @@ static bool take_answer(struct queue *q, const struct ipc_msg *m)
 		request_free(r);
 	} else if (!virtq_started(q->vq)) {
 		if (r->parked_error >= 0)
-			return false; /* a second answer */
+			return q->in->resent || q->resumed; /* a second answer, as above */
 		/* A lock that was waited for, while the VMM has the ring stopped: told when it starts again. */
 		r->parked_error = m->hdr->error;
 		request_row(r)->parked = (uint16_t)(1 + m->hdr->error);
