@@ -44,7 +44,7 @@ static void tell(int channel, uint32_t kind, int number, int pidfd, long pid)
 
 static _Noreturn void hold_run(int channel);
 
-/* Make another holder that talks by `number`. A failure is told by silence: the monitor asks again, or does without. */
+/* Make another holder that talks by `number`. A failure is told by closing that: the monitor asks again after a while. */
 static void multiply(int channel, int number)
 {
 	int pidfd = -1;
@@ -54,10 +54,12 @@ static void multiply(int channel, int number)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		hold_run(number);
 	}
-	if (pid > 0)
+	if (pid > 0) {
 		tell(channel, HELD_HOLDER, number, pidfd, pid);
-	else
+	} else {
 		log_warn("no other holder could be made: %d", errno);
+		close(number);
+	}
 }
 
 static void take_hold(int channel, const struct ipc_msg *m)
@@ -88,7 +90,7 @@ static bool give(int to, const struct ipc_msg *m)
 	for (uint32_t i = 0; i < n; i++) {
 		status[i] = number[i] > ROLE_FD_LOG && fcntl(number[i], F_GETFD) >= 0 && ipc_batch_fd(&out, number[i], false);
 	}
-	return ipc_batch_send(to, &out) == 0;
+	return ipc_batch_send_patiently(to, &out) == 0;
 }
 
 /* One message. Return false when it may not be. */
@@ -175,6 +177,8 @@ int hold_split(const struct hold_params *p)
 			self = i;
 		else if (pid > 0)
 			tell(p->channel[0], HELD_HOLDER, p->channel[i], pidfd, pid);
+		else
+			_exit(ROLE_EXIT_FAIL); /* the monitor throws the start away */
 	}
 	if (sandbox_enter(&policy_holder, &params, NULL) < 0)
 		_exit(ROLE_EXIT_FAIL);

@@ -6,8 +6,12 @@
  */
 #include "ipc/channel.h"
 
+#include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#define PATIENCE_PAUSE_MS 20
+#define PATIENCE_TRIES 150u
 #define IPC_SKB_SLACK 1024 /* of a sender's buffer, for the kernel's own use */
 
 /* One row of the table, for one type and its reply. */
@@ -293,6 +297,19 @@ int ipc_batch_send(int fd, struct ipc_batch *b)
 	int r = n < 0 ? -errno : 0;
 
 	ipc_batch_reset(b);
+	return r;
+}
+
+/* ipc_batch_send_patiently() - see channel.h. */
+int ipc_batch_send_patiently(int fd, struct ipc_batch *b)
+{
+	const struct timespec pause = { .tv_nsec = PATIENCE_PAUSE_MS * 1000000 };
+	int r = ipc_batch_send(fd, b);
+
+	for (uint32_t i = 0; i < PATIENCE_TRIES && (r == -EAGAIN || r == -ETOOMANYREFS); i++) {
+		ppoll(NULL, 0, &pause, NULL);
+		r = ipc_batch_send(fd, b);
+	}
 	return r;
 }
 

@@ -75,6 +75,10 @@ bool ipc_batch_fd(struct ipc_batch *b, int fd, bool close_after);
  * -errno when the channel is gone (the batch is reset). */
 int ipc_batch_send(int fd, struct ipc_batch *b) NODISCARD;
 
+/* ipc_batch_send_patiently() - the same, tried again for some three seconds while the kernel has no room for it: who takes over must
+ * not fail because others of its user have many descriptors under way at the moment. For who may call ppoll(). */
+int ipc_batch_send_patiently(int fd, struct ipc_batch *b) NODISCARD;
+
 /* ipc_batch_found() - make a batch of what a process before this one left behind in its memory: `used` bytes of messages
  * that may go in direction `dir`. What is no such message, and all behind it, is dropped. Descriptors are attached anew.
  * @fd_of: the descriptor to lend for a message, or -1. */

@@ -553,7 +553,8 @@ enum cache_mode { CACHE_NONE, CACHE_AUTO, CACHE_ALWAYS };
 /* A role of which the descriptors outlive it (hold/hold.h) is one of a line of processes, each with a descriptor table that
  * its holders keep. In memory that outlives the process a descriptor is told by generation and number. */
 #define IPC_HOLDERS 2u  /* one that dies is replaced by a copy of the other: both must die at once to be missed */
-#define IPC_FETCH_MAX 8u /* processes before this one whose descriptors may be needed: those that died while they took over */
+#define IPC_FETCH_MAX 64u /* processes before this one whose descriptors may be needed: those that died while they took over */
+#define IPC_GENERATIONS 255u
 #define IPC_HELD_NUMBER_MAX 0xffffffu
 
 struct ipc_heir {

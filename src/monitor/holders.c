@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #define REAP_MAX 32u
+#define AGAIN_MS 1000 /* until a holder that could not be made is asked for again */
 
 /* Holders that were told to end and are still to be collected: killed if they do not by the end of the daemon. */
 static int reap[REAP_MAX];
@@ -98,6 +99,7 @@ static void reap_later(int pidfd)
 int holders_new(struct holders *h, uint32_t generation, int (*far)[IPC_HOLDERS])
 {
 	h->generation = generation;
+	h->again_at_ms = 0;
 	for (size_t i = 0; i < IPC_HOLDERS; i++) {
 		holder_clear(&h->holder[i]);
 		(*far)[i] = -1;
@@ -205,7 +207,7 @@ int holders_show(struct holders *h, int *fd)
 }
 
 /* A holder has ended: let the other make a copy of itself. */
-static void replace(const struct child *c, struct holders *h, struct holder *gone)
+static bool replace(const struct child *c, struct holders *h, struct holder *gone)
 {
 	const struct holder *who = any(h, gone);
 	int sv[2], far = gone->far, r = who ? ipc_pair(sv) : -ESRCH;
@@ -222,6 +224,20 @@ static void replace(const struct child *c, struct holders *h, struct holder *gon
 	if (r < 0)
 		log_err("the descriptors of the %s are kept by %s: if it dies now they are lost", c->role->name,
 			who ? "one process only" : "nobody");
+	return r == 0;
+}
+
+/**
+ * holders_again() - one could not be made: is it time to ask for it again?
+ */
+void holders_again(struct child *c, struct holders *h)
+{
+	if (!h->generation || !h->again_at_ms || now_ms() < h->again_at_ms)
+		return;
+	h->again_at_ms = 0;
+	for (size_t i = 0; i < IPC_HOLDERS; i++)
+		if (h->holder[i].pidfd < 0 && h->holder[i].channel < 0 && !replace(c, h, &h->holder[i]))
+			h->again_at_ms = now_ms() + AGAIN_MS;
 }
 
 /**
@@ -235,8 +251,19 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 		struct holder *o = &h->holder[i];
 		siginfo_t si = { 0 };
 
-		if (o->pidfd < 0 || waitid(P_PIDFD, (id_t)o->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
+		int r;
+
+		if (o->pidfd < 0)
 			continue;
+		r = waitid(P_PIDFD, (id_t)o->pidfd, &si, WEXITED | WNOHANG);
+		if (r == 0 && si.si_pid == 0)
+			continue;
+		/* Its worker may have told us of another descriptor: waiting for that would be a loop without end. */
+		if (r < 0 && errno != ECHILD) {
+			log_err("a holder of the %s is no child of the monitor: its worker is killed", c->role->name);
+			if (h == &c->own)
+				spawn_signal(c, SIGKILL);
+		}
 		close_fd(&o->pidfd);
 		if (h == &c->own && c->pidfd < 0) {
 			c->pid = o->pid;
@@ -250,7 +277,9 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 		}
 		log_info("a holder of the %s's descriptors (pid %d) has ended and is replaced", c->role->name, (int)o->pid);
 		c->asks_nobody |= o->shown && h != &c->own;
-		replace(c, h, o);
+		/* A start that nobody can make complete any more is thrown away; else it would wait for ever. */
+		if (!replace(c, h, o) && h == &c->own && c->state == CHILD_STARTING)
+			spawn_signal(c, SIGKILL);
 	}
 	/* It would wait for ever, and the next one asks another. */
 	if (c->asks_nobody && c->state == CHILD_STARTING && !c->ready && c->pidfd >= 0) {
@@ -264,6 +293,8 @@ static const char *held(struct child *c, struct holders *h, size_t i, struct ipc
 	const struct ipc_held *q = msg->body;
 
 	if (q->kind == HELD_READY) {
+		if (h->holder[i].ready)
+			return "a holder that is ready twice";
 		h->holder[i].ready = true;
 		return NULL;
 	}
@@ -303,7 +334,9 @@ void holders_hear(struct child *c, struct holders *h, size_t i)
 	if (r == -EAGAIN || r == -EINTR)
 		return;
 	if (r == 0) {
-		close_fd(&h->holder[i].channel); /* it ends */
+		close_fd(&h->holder[i].channel); /* it ends, or could not be made */
+		if (h->holder[i].pidfd < 0)
+			h->again_at_ms = now_ms() + AGAIN_MS;
 		return;
 	}
 	if (r > 0) {
@@ -322,5 +355,10 @@ void holders_hear(struct child *c, struct holders *h, size_t i)
 		close_fd(&h->holder[i].channel);
 		if (h->holder[i].pidfd >= 0)
 			pidfd_kill(h->holder[i].pidfd);
+		/* A holder runs nothing that could be taken over: who speaks for it is its worker, which has the same table. */
+		if (h == &c->own) {
+			c->short_lives++;
+			spawn_signal(c, SIGKILL);
+		}
 	}
 }

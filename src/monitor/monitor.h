@@ -42,6 +42,7 @@ struct holder {
 /* The holders of one process. */
 struct holders {
 	uint32_t generation; /* 0: there are none */
+	int64_t again_at_ms; /* when to ask again for one that is missing; 0: not planned */
 	struct holder holder[IPC_HOLDERS];
 };
 
@@ -60,12 +61,16 @@ struct child {
 	bool ever_served;
 	int exe_fd;                             /* its executable: what served, serves again */
 	int next_exe_fd;                        /* the one to be tried in its place (SIGHUP), or -1 */
+	bool tries_next;                        /* this process was made of that */
 	uint32_t generation;
 	struct holders own;                     /* of this process */
 	struct holders before[IPC_FETCH_MAX];   /* of those whose descriptors it takes over; newest first */
 	int64_t start_at_ms;                    /* when to start the next one; 0: not planned */
-	int64_t died_ms;
+	int64_t died_ms, began_ms, served_ms;   /* when one was started, when it came to serve */
 	uint32_t failures;                      /* starts that came to nothing, one after the other */
+	int64_t failing_ms;                     /* since when */
+	uint32_t short_lives;                   /* that ended by themselves soon after they came to serve, one after the other */
+	bool overdue;                           /* it was killed because it did not come to serve */
 	bool taking;                            /* TAKE was sent */
 	bool ready;                             /* READY came */
 	bool asks_nobody;                       /* it starts, and a holder that it asks has ended */
@@ -118,6 +123,7 @@ bool holders_alive(struct holders *h) NODISCARD;
 bool holders_complete(const struct holders *h) NODISCARD;
 void holders_hear(struct child *c, struct holders *h, size_t i);
 void holders_collect(struct monitor *m, struct child *c, struct holders *h);
+void holders_again(struct child *c, struct holders *h);
 int holders_show(struct holders *h, int *fd) NODISCARD;
 void holders_reap(void);
 uint32_t holders_wait(int64_t ms);

@@ -10,13 +10,17 @@
  */
 #include "monitor/monitor.h"
 
+#include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #define AT_ONCE 3u         /* failures after which there is no pause yet */
 #define PAUSE_FIRST_MS 10
 #define PAUSE_MAX_MS 2000
-#define GIVE_UP 12u        /* failures of the fsworker after which the guest gets errors */
+#define GIVE_UP 12u        /* failures of the fsworker, and */
+#define GIVE_UP_MS 30000   /* how long they must have gone on, after which the guest gets errors */
+#define LIVED_MS 250       /* who served for so long has done something; else the next one waits up to as long */
+#define START_MS 60000     /* for a process to come to serve; taking ten million inodes over takes a small part of it */
 
 /**
  * now_ms() - a clock that only goes forward.
@@ -29,15 +33,19 @@ int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* After so many mishaps in a row. */
+static int64_t pause_of(uint32_t n, int64_t most)
+{
+	return n <= AT_ONCE ? 0 : MIN((int64_t)PAUSE_FIRST_MS << MIN(n - AT_ONCE - 1, 16u), most);
+}
+
 /* Plan the next start, or give up. */
 static void plan(struct monitor *m, struct child *c)
 {
-	int64_t pause = 0;
-
-	if (c->failures > AT_ONCE)
-		pause = MIN((int64_t)PAUSE_FIRST_MS << MIN(c->failures - AT_ONCE - 1, 16u), PAUSE_MAX_MS);
-	c->start_at_ms = now_ms() + pause;
-	if (c->role != &roles[ROLE_FSWORKER] || c->failures < GIVE_UP)
+	c->start_at_ms = now_ms() + MAX(pause_of(c->failures, PAUSE_MAX_MS), pause_of(c->short_lives, LIVED_MS));
+	if (c->failures <= 1)
+		c->failing_ms = now_ms();
+	if (c->role != &roles[ROLE_FSWORKER] || c->failures < GIVE_UP || now_ms() - c->failing_ms < GIVE_UP_MS)
 		return;
 	/* The transport sees the end of its links, and answers all that it is asked from now on by EIO. */
 	c->start_at_ms = 0;
@@ -88,7 +96,8 @@ void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool k
 		m->exit_status = EXIT_FAILURE;
 	} else if (!m->stop && !served) {
 		log_err("the %s (pid %d) %s before it could serve", c->role->name, (int)c->pid, cause);
-		/* One that somebody has killed says nothing against its executable. */
+		/* One that somebody else has killed says nothing against its executable. */
+		killed &= !c->overdue;
 		c->failures = !killed && upgrade_failed(c) ? 0 : c->failures + 1;
 		/* Nor against starting at all: who kills each start makes the guest wait, not fail. */
 		if (killed)
@@ -97,6 +106,11 @@ void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool k
 		snprintf(c->cause, sizeof(c->cause), "%s", cause);
 		c->dead_pid = c->pid;
 		c->died_ms = now_ms();
+		/* One that ends by itself as soon as it serves is not to be run in a circle. */
+		if (c->died_ms - c->served_ms >= LIVED_MS)
+			c->short_lives = 0;
+		else if (!killed)
+			c->short_lives++;
 		log_debug("the %s (pid %d) %s", c->role->name, (int)c->pid, cause);
 	}
 	c->state = CHILD_NONE;
@@ -155,6 +169,7 @@ void respawn_go(struct monitor *m, struct child *c)
 		return; /* it has ended: waitid() will say how */
 	c->state = CHILD_SERVING;
 	c->ever_served = true;
+	c->served_ms = now_ms();
 	c->failures = 0;
 	upgrade_done(c);
 	for (size_t i = 0; i < IPC_FETCH_MAX; i++)
@@ -167,8 +182,26 @@ void respawn_go(struct monitor *m, struct child *c)
 	}
 }
 
+/* A start must not wait for ever for what does not come: it would be a guest that waits. */
+static int64_t overdue_at(const struct child *c)
+{
+	return c->state == CHILD_STARTING && !c->overdue ? c->began_ms + START_MS : 0;
+}
+
+static void end_overdue(struct child *c)
+{
+	if (!overdue_at(c) || now_ms() < overdue_at(c))
+		return;
+	c->overdue = true;
+	log_err("the %s (pid %d) does not come to serve: it is killed", c->role->name, (int)c->pid);
+	spawn_signal(c, SIGKILL);
+	/* It may not have got so far as to be several. */
+	if (c->pidfd < 0 && c->role->holds && c->own.holder[0].pidfd >= 0)
+		pidfd_kill(c->own.holder[0].pidfd);
+}
+
 /**
- * respawn_due() - start what is to be started now.
+ * respawn_due() - do now what is to be done now: starts, holders that are missing, starts that take too long.
  */
 void respawn_due(struct monitor *m)
 {
@@ -176,6 +209,8 @@ void respawn_due(struct monitor *m)
 		struct child *c = &m->child[i];
 		int r;
 
+		end_overdue(c);
+		holders_again(c, &c->own);
 		if (c->start_at_ms == 0 || now_ms() < c->start_at_ms)
 			continue;
 		c->start_at_ms = 0;
@@ -188,17 +223,19 @@ void respawn_due(struct monitor *m)
 }
 
 /**
- * respawn_next_ms() - how long until something is to be started; -1 when nothing is.
+ * respawn_next_ms() - how long until something is to be done; -1 when nothing is.
  */
 int64_t respawn_next_ms(const struct monitor *m)
 {
 	int64_t next = -1;
 
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		int64_t at = m->child[i].start_at_ms;
+		const struct child *c = &m->child[i];
+		const int64_t times[] = { c->start_at_ms, overdue_at(c), c->own.generation ? c->own.again_at_ms : 0 };
 
-		if (at && (next < 0 || at - now_ms() < next))
-			next = MAX(at - now_ms(), 0);
+		for (size_t k = 0; k < ARRAY_SIZE(times); k++)
+			if (times[k] && (next < 0 || times[k] - now_ms() < next))
+				next = MAX(times[k] - now_ms(), 0);
 	}
 	return next;
 }

@@ -197,10 +197,17 @@ static int configure(struct monitor *m, struct child *c, struct ipc_batch *b, in
 	return r;
 }
 
-/* Generations that are not under way any more are used again: see ipc_heir. */
+/* Generations that nobody keeps any more are used again: see ipc_heir. */
 static uint32_t next_generation(const struct child *c)
 {
-	return c->generation % 255 + 1;
+	uint32_t g = c->generation % IPC_GENERATIONS + 1;
+
+	for (size_t i = 0; i < IPC_FETCH_MAX; i++)
+		if (c->before[i].generation == g) {
+			g = g % IPC_GENERATIONS + 1;
+			i = (size_t)-1; /* from the first again: there are fewer sets than generations */
+		}
+	return g;
 }
 
 /**

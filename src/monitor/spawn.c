@@ -165,6 +165,9 @@ int spawn_child(struct monitor *m, struct child *c)
 	c->state = CHILD_STARTING;
 	c->ready = false;
 	c->taking = false;
+	c->tries_next = c->next_exe_fd >= 0;
+	c->overdue = false;
+	c->began_ms = now_ms();
 	c->refused_nr = -1;
 	c->asks_nobody = false;
 	return 0;

@@ -49,6 +49,7 @@ void upgrade_begin(struct monitor *m)
 		}
 		close_fd(&c->next_exe_fd);
 		c->next_exe_fd = fd;
+		c->tries_next = false; /* whatever is starting now is none of it */
 	}
 	m->upgrade = true;
 }
@@ -82,8 +83,9 @@ void upgrade_step(struct monitor *m)
  */
 bool upgrade_failed(struct child *c)
 {
-	if (c->next_exe_fd < 0)
+	if (!c->tries_next)
 		return false;
+	c->tries_next = false;
 	log_err("the new executable of the %s cannot take over: the old one goes on", c->role->name);
 	close_fd(&c->next_exe_fd);
 	return true;
@@ -94,8 +96,9 @@ bool upgrade_failed(struct child *c)
  */
 void upgrade_done(struct child *c)
 {
-	if (c->next_exe_fd < 0)
+	if (!c->tries_next)
 		return;
+	c->tries_next = false;
 	close_fd(&c->exe_fd);
 	c->exe_fd = take_fd(&c->next_exe_fd);
 	log_info("the %s runs the executable that is on disk now", c->role->name);
