@@ -1,14 +1,16 @@
 /* keeper_link.c - see keeper_link.h.
  *
+ * A keeper may have been taken over. It can keep a guest's request waiting, as any silent one can; what it says wrongly is dropped.
+ *
  * Locks: `lock` is held while a question waits for its answer, wishes_lock never. No other lock is taken under either.
  */
 #include "fsworker/keeper_link.h"
 
 #include "common/log.h"
 #include "fsworker/resolve.h"
-#include "ipc/roles.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -194,14 +196,44 @@ static void fill(struct keeper_link *k, const struct question *q)
 	}
 }
 
-static _Noreturn void broken(const char *why)
+/* Is it an answer to this question, all of it? */
+static bool answers(const struct question *q, const struct ipc_msg *m)
 {
-	log_err("the keeper broke the protocol: %s", why);
-	_exit(ROLE_EXIT_PROTOCOL);
+	uint32_t fds = 0;
+
+	if (q->nseal) {
+		const struct ipc_sealed_one *one = (const struct ipc_sealed_one *)(const void *)m->tail;
+
+		if (m->hdr->type != IPC_SEALED || m->tail_len != q->nseal * sizeof(*one))
+			return false;
+		for (uint32_t i = 0; i < q->nseal; i++)
+			if (!one[i].error && (one[i].len == 0 || one[i].len > IPC_HANDLE_MAX))
+				return false;
+		return true;
+	}
+	if (m->hdr->type != IPC_UNSEALED || m->tail_len != q->nunseal * sizeof(uint32_t))
+		return false;
+	for (uint32_t i = 0; i < q->nunseal; i++) {
+		uint32_t error;
+
+		memcpy(&error, m->tail + i * sizeof(error), sizeof(error));
+		fds += error == 0;
+	}
+	return fds == m->nfds;
+}
+
+/* What a keeper said that was taken over, or one before it: nobody ends because of that, the question is asked again. */
+static void ignore(const char *why)
+{
+	static _Atomic uint32_t said;
+	uint32_t n = atomic_fetch_add_explicit(&said, 1, memory_order_relaxed);
+
+	if ((n & (n - 1)) == 0) /* the first, the second, the fourth, ... */
+		log_err("the keeper broke the protocol (%u times so far): %s", n + 1, why);
 }
 
 /* The answer to this question, if it comes in time: 1, 0 when not, -errno. What comes too late, or twice, is dropped. */
-static int await(struct keeper_link *k, uint32_t ms, struct ipc_msg *m)
+static int await(struct keeper_link *k, const struct question *q, uint32_t ms, struct ipc_msg *m)
 {
 	uint64_t now = now_ms(), end = now + ms;
 
@@ -221,16 +253,18 @@ static int await(struct keeper_link *k, uint32_t ms, struct ipc_msg *m)
 		if (r <= 0)
 			return r < 0 ? r : -EPIPE;
 		if (ipc_next(&k->in, IPC_DIR_K2W, m, &why) != 1)
-			broken(why);
-		if (m->hdr->tag == k->tag)
+			ignore(why);
+		else if (m->hdr->tag == k->tag && answers(q, m))
 			return 1;
+		else if (m->hdr->tag == k->tag)
+			ignore("an answer to another question");
 		ipc_dgram_end(&k->in);
 	}
 	return 0;
 }
 
-/* Ask until there is an answer of n items of this size. 0 or -errno; the datagram is to be ended. */
-static int ask(struct keeper_link *k, const struct question *q, uint16_t want, uint32_t tail_len, struct ipc_msg *m)
+/* Ask until there is an answer. 0 or -errno; the datagram is to be ended. */
+static int ask(struct keeper_link *k, const struct question *q, struct ipc_msg *m)
 {
 	uint32_t ms = k->first_wait_ms;
 	int r;
@@ -243,11 +277,9 @@ static int ask(struct keeper_link *k, const struct question *q, uint16_t want, u
 			ipc_batch_reset(&k->out);
 			return r == -EAGAIN ? -ENOMEM : r == -ETOOMANYREFS ? -ENFILE : r;
 		}
-		r = await(k, ms, m);
+		r = await(k, q, ms, m);
 		ms = MIN(ms * 2, (uint32_t)ASK_AGAIN_MAX_MS);
 	} while (r == 0);
-	if (r == 1 && (m->hdr->type != want || m->tail_len != tail_len))
-		broken("an answer to another question");
 	for (uint32_t i = 0; i < IPC_MOUNTS_MAX; i++)
 		k->mount[i].show = false;
 	return MIN(r, 0);
@@ -283,8 +315,6 @@ static void take_sealed(struct keeper_link *k, struct seal_item *item, const str
 
 	item->error = -(int)MIN(one->error, 4095u);
 	item->len = one->len;
-	if (!item->error && (one->len == 0 || one->len > IPC_HANDLE_MAX))
-		broken("a handle of an impossible length");
 	memcpy(item->handle, one->handle, sizeof(item->handle));
 	if (m && !m->error && for_good((int)one->error)) {
 		m->error = (int)one->error;
@@ -296,7 +326,7 @@ static void take_sealed(struct keeper_link *k, struct seal_item *item, const str
 static int seal_some(struct keeper_link *k, struct question *q)
 {
 	struct ipc_msg m;
-	int r = ask(k, q, IPC_SEALED, q->nseal * (uint32_t)sizeof(struct ipc_sealed_one), &m);
+	int r = ask(k, q, &m);
 
 	for (uint32_t i = 0; r == 0 && i < q->nseal; i++)
 		take_sealed(k, q->seal[i], (const struct ipc_sealed_one *)(const void *)m.tail + i);
@@ -344,7 +374,7 @@ static int unseal_some(struct keeper_link *k, const struct question *q)
 {
 	struct ipc_msg m;
 	uint32_t got = 0;
-	int r = ask(k, q, IPC_UNSEALED, q->nunseal * (uint32_t)sizeof(uint32_t), &m);
+	int r = ask(k, q, &m);
 
 	for (uint32_t i = 0; r == 0 && i < q->nunseal; i++) {
 		uint32_t error;
@@ -353,8 +383,6 @@ static int unseal_some(struct keeper_link *k, const struct question *q)
 		q->unseal[i]->error = -(int)MIN(error, 4095u);
 		if (error)
 			continue;
-		if (got == m.nfds)
-			broken("fewer descriptors than it says");
 		q->unseal[i]->fd = ipc_take_fd(&k->in, &m, got++);
 	}
 	ipc_dgram_end(&k->in);

@@ -104,7 +104,7 @@ static void wait_for_go(int mntns_fd, const struct ipc_ready *said)
 
 	if (ready)
 		*ready = *said;
-	if (!ready || (mntns_fd >= 0 && !ipc_batch_fd(&b, mntns_fd, true)) || ipc_batch_send(ROLE_FD_MONITOR, &b) < 0)
+	if (!ready || (mntns_fd >= 0 && !ipc_batch_fd(&b, mntns_fd, true)) || ipc_batch_send_patiently(ROLE_FD_MONITOR, &b) < 0)
 		_exit(ROLE_EXIT_FAIL);
 	wait_for(IPC_GO);
 }

@@ -306,6 +306,11 @@ int answer_release(struct req *r)
 	AUTO_HANDLE h = { 0 };
 	int err = handle_get_of(&r->w->handles, q->fh, HANDLE_FILE, q->nodeid, &h);
 
+	/* The transport may still have the same open file description, so closing would not be enough. Before the handle is gone, or
+	 * a process after this one would not know whose lock it is. */
+	if (err == 0 && q->flock_unlock)
+		flock(h.h->fd, LOCK_UN);
+	CRASHPOINT("unlocked");
 	if (err == 0 && !handle_revoke(&h))
 		err = -EBADF;
 	if (err < 0 && !r->redo)
@@ -313,9 +318,6 @@ int answer_release(struct req *r)
 	CRASHPOINT("released");
 	if (h.t)
 		lock_wait_cancel_handle(&r->w->handles, h.index);
-	/* The transport may still have the same open file description, so closing would not be enough. */
-	if (h.t && q->flock_unlock)
-		flock(h.h->fd, LOCK_UN);
 	if (q->lock_owner)
 		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
 	locks_drop_handle(r->w->locks, q->nodeid, q->fh);

@@ -42,7 +42,7 @@ int answer_rmdir(struct req *r)
 	return remove_name(r, q->parent, AT_REMOVEDIR);
 }
 
-/* Before two names change places: which object is at the first? It tells a process after this one whether they have. */
+/* Before another object comes to the first name: which is at the first? It tells a process after this one whether they have. */
 static int intend_exchange(struct req *r, const struct inode_use *from, const struct name *name)
 {
 	struct statx st;
@@ -63,10 +63,8 @@ static bool was_renamed(const struct ipc_rename_req *q, const struct inode_use *
 	struct statx st;
 	bool there = resolve_statx_name(from->fd, old_name, &st) == 0;
 
-	if (q->flags & RENAME_EXCHANGE)
+	if (q->flags & (RENAME_EXCHANGE | RENAME_WHITEOUT))
 		return there && journal_now->intent && st.stx_ino != journal_now->intent;
-	if (q->flags & RENAME_WHITEOUT)
-		return there && S_ISCHR(st.stx_mode) && st.stx_rdev_major == 0 && st.stx_rdev_minor == 0;
 	return !there && resolve_statx_name(to->fd, new_name, &st) == 0;
 }
 
@@ -92,7 +90,7 @@ int answer_rename(struct req *r)
 	/* What stays at the old name belongs to the caller; the rest is the superuser's right either way. */
 	if (err == 0 && q->flags & RENAME_WHITEOUT)
 		err = creds_become(&q->cred);
-	if (err == 0 && unlikely(q->flags & RENAME_EXCHANGE))
+	if (err == 0 && unlikely(q->flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
 		err = intend_exchange(r, &from, &old_name);
 	if (err == 0 && unlikely(r->redo) && was_renamed(q, &from, &old_name, &to, &new_name))
 		return reply_empty(r);
