@@ -1,10 +1,10 @@
 #!/bin/bash
-# crashpoints.sh - test-fuse once more for each place at which the fsworker can be killed between the receipt of a request and
+# crashpoints.sh - test-fuse (or test-options) once more for each place at which the fsworker can be killed between the receipt of a request and
 # its answer. In every test of it the daemon's first fsworker dies there, at the count-th passing; the guest must not notice.
 #
 # Needs a daemon that was configured with --enable-crash-points. usage: crashpoints.sh [OPTION]... [POINT[:COUNT]]...
 #   --role=NAME  fsworker (default) or transport
-#   --full       all of test-fuse for each place; else only the case that is most about it, and a place that it does not
+#   --full       all of the program for each place; else only the case that is most about it, and a place that it does not
 #                pass is a failure
 source=${srcdir:-.}
 [ -n "${CRASH_SRC:-}" ] || CRASH_SRC=$source/../../src
@@ -31,7 +31,16 @@ case_of() {
 	written) echo data ;;
 	owner-* | wait-*) echo posix-locks ;;
 	wiping*) echo session ;;
+	cool* | thaw* | sealing) echo cold ;;
 	*) echo create ;;
+	esac
+}
+
+# The program that has it: only a small --inode-fd-cache makes inodes cold.
+program_of() {
+	case $(case_of "$1") in
+	cold) echo ./test-options ;;
+	*) echo ./test-fuse ;;
 	esac
 }
 points=("$@")
@@ -57,8 +66,9 @@ for point in "${points[@]}"; do
 	case $later in *" $name "*) first=$role:answered:6 second=$role:$name:$count ;; esac
 	case $name in undo*) first=$role:counted:3 ;; esac
 	CK_RUN_CASE=$(case_of "$name")
+	program=$(program_of "$name")
 	[ -z "$quick" ] || export CK_RUN_CASE
-	log=$(TU_DEATHS=$deaths VIRTIOFSD_ARGS=$args VIRTIOFSD_CRASH_AT_1=$first VIRTIOFSD_CRASH_AT_2=$second ./test-fuse 2>&1)
+	log=$(TU_DEATHS=$deaths VIRTIOFSD_ARGS=$args VIRTIOFSD_CRASH_AT_1=$first VIRTIOFSD_CRASH_AT_2=$second "$program" 2>&1)
 	status=$?
 	n=$(wc -c <"$deaths")
 	if [ $status -ne 0 ]; then
