@@ -2,13 +2,16 @@
 #include "fsw_fixture.h"
 #include "unit.h"
 
+#include "fsworker/keeper_link.h"
 #include "fsworker/resolve.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define CACHE 16u
@@ -687,6 +690,66 @@ START_TEST(without_names)
 }
 END_TEST
 
+/* A keeper that was taken over. */
+static void *talk_nonsense(void *arg)
+{
+	static const char garbage[64] = "not a message";
+	static struct ipc_batch b;
+	static struct ipc_dgram d;
+	struct ipc_sealed_one *one;
+	int fd = *(int *)arg;
+	const char *why;
+	struct ipc_msg m;
+	uint64_t tag;
+	char *tail;
+
+	ck_assert_int_eq(ipc_recv(fd, &d, 0), 1);
+	do
+		ck_assert_int_eq(ipc_next(&d, IPC_DIR_W2K, &m, &why), 1);
+	while (m.hdr->type != IPC_SEAL);
+	tag = m.hdr->tag;
+	ipc_dgram_end(&d);
+	/* No message; an answer to another kind of question; one of another size; a handle of no length; and then what was asked. */
+	ck_assert_int_eq(send(fd, garbage, sizeof(garbage), 0), sizeof(garbage));
+	ck_assert_ptr_nonnull(ipc_batch_add(&b, IPC_UNSEALED, tag, 0, 4, &tail));
+	memset(tail, 0, 4);
+	ck_assert_int_eq(ipc_batch_send(fd, &b), 0);
+	ck_assert_ptr_nonnull(ipc_batch_add(&b, IPC_SEALED, tag, 0, 0, &tail));
+	ck_assert_int_eq(ipc_batch_send(fd, &b), 0);
+	for (uint32_t len = 0; len <= 20; len += 20) {
+		ck_assert_ptr_nonnull(ipc_batch_add(&b, IPC_SEALED, tag, 0, sizeof(*one), &tail));
+		one = (struct ipc_sealed_one *)(void *)tail;
+		*one = (struct ipc_sealed_one){ .len = len, .handle = "handle" };
+		ck_assert_int_eq(ipc_batch_send(fd, &b), 0);
+	}
+	return NULL;
+}
+
+/* It must neither end the fsworker nor be believed. */
+START_TEST(keeper_talks_nonsense)
+{
+	struct mount_row rows[IPC_MOUNTS_MAX] = { { 0 } };
+	struct seal_item item = { .mode = S_IFREG, .mnt_id = 1 };
+	struct keeper_link *k;
+	pthread_t t;
+	int sv[2];
+
+	ck_assert_int_eq(ipc_pair(sv), 0);
+	item.fd = memfd_create("item", MFD_CLOEXEC);
+	k = keeper_link_new(sv[0], -1, rows, 1);
+	ck_assert_ptr_nonnull(k);
+	ck_ok(pthread_create(&t, NULL, talk_nonsense, &sv[1]));
+	ck_assert_int_eq(ask_seal(k, &item, 1), 0);
+	pthread_join(t, NULL);
+	ck_assert_int_eq(item.error, 0);
+	ck_assert_uint_eq(item.len, 20);
+	ck_assert_str_eq((char *)item.handle, "handle");
+	keeper_link_free(k);
+	close(item.fd);
+	close(sv[1]);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *mounts = tcase_create("mounts"), *big = tcase_create("listing"), *tc = tcase_create("cold");
@@ -705,6 +768,7 @@ int main(void)
 	tcase_add_test(tc, number_used_again);
 	tcase_add_test(tc, removed_by_the_guest);
 	tcase_add_test(tc, keeper_is_replaced);
+	tcase_add_test(tc, keeper_talks_nonsense);
 	tcase_add_test(tc, successor);
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(big, start_400, fx_stop);
