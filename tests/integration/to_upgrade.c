@@ -7,6 +7,7 @@
 #include <sys/sendfile.h>
 #include <time.h>
 
+#include "crash.h"
 #include "test-options.h"
 
 static char exe[PATH_MAX + 16], good[PATH_MAX];
@@ -103,6 +104,25 @@ START_TEST(new_one_is_missing)
 }
 END_TEST
 
+/* A start that is under way is one of the old executable: it is not the one that was asked for. */
+START_TEST(during_a_start)
+{
+	struct stat want, have;
+	char path[64];
+
+	begin();
+	install(good);
+	ck_ok(kill(kid_serving(env.d.pid), SIGKILL));
+	/* Wherever the start is by now. */
+	crash_sleep_us((unsigned int)_i * 5000);
+	reload("SIGHUP: done");
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)kid_serving(env.d.pid));
+	ck_ok(stat(path, &have));
+	ck_ok(stat(exe, &want));
+	ck_assert_uint_eq(have.st_ino, want.st_ino);
+}
+END_TEST
+
 /**
  * upgrade_case() - SIGHUP
  *
@@ -115,5 +135,6 @@ TCase *upgrade_case(void)
 	tcase_add_test(tc, replaced_while_used);
 	tcase_add_test(tc, new_one_does_not_work);
 	tcase_add_test(tc, new_one_is_missing);
+	tcase_add_loop_test(tc, during_a_start, 0, 8);
 	return tc;
 }
