@@ -10,6 +10,16 @@
 
 #include <sys/stat.h>
 
+/* How finely a file system that wrote this may count: some know tenths of microseconds, hundredths of seconds, or seconds. */
+static uint32_t granularity(uint32_t nsec)
+{
+	uint32_t g = 1;
+
+	while (g < 1000000000 && nsec % (UINT64_C(10) * g) == 0)
+		g *= 10;
+	return g;
+}
+
 /*
  * redo_made() - Is this name what the request that is served again has made?
  * @r:		Request
@@ -28,9 +38,9 @@ bool redo_made(const struct req *r, int dirfd, const struct name *name, uint32_t
 		return false;
 	/* A file system that knows no birth changes the inode at its birth, too. */
 	born = st.stx_mask & STATX_BTIME ? &st.stx_btime : &st.stx_ctime;
-	/* Some count whole seconds. */
 	return born->tv_sec > step->begun_sec ||
-	       (born->tv_sec == step->begun_sec && (born->tv_nsec >= step->begun_nsec || born->tv_nsec == 0));
+	       (born->tv_sec == step->begun_sec &&
+		born->tv_nsec >= step->begun_nsec - step->begun_nsec % granularity(born->tv_nsec));
 }
 
 /* redo_same() - Is this name a name of what the descriptor stands for? */
