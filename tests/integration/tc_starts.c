@@ -175,6 +175,50 @@ START_TEST(nothing_is_left)
 }
 END_TEST
 
+static bool forwarded(void)
+{
+	const char *args = getenv("VIRTIOFSD_ARGS");
+
+	return args && strstr(args, "--data-path=forwarded");
+}
+
+/* End the first process of each start, by what the monitor takes for its own mishap, until it gives up. */
+static void no_start_succeeds(void)
+{
+	struct kid k[CRASH_KIDS];
+
+	crash_kill(&env);
+	while (!crash_said(&env, "the guest gets I/O errors from now on")) {
+		int n = kids_of(env.d.pid, k, CRASH_KIDS);
+
+		for (int i = 0; i < n; i++)
+			if (!k[i].inner && !k[i].zombie && !strcmp(k[i].name, "virtiofsd-fswor"))
+				kill(k[i].pid, SIGTERM);
+		crash_sleep_us(500);
+	}
+}
+
+/* An fsworker that cannot be started any more: errors instead of a guest that hangs, and the VMM keeps its device. */
+START_TEST(given_up)
+{
+	struct fuse_attr_out a;
+	char text[16];
+	uint64_t features;
+
+	setup_file();
+	no_start_succeeds();
+	ck_err(fs_getattr(FS, TU_ROOT, NULL, &a), EIO);
+	ck_err(fs_unlink(FS, TU_ROOT, "file"), EIO);
+	/* What was granted to the transport is still served. */
+	if (!forwarded())
+		file_is_here();
+	ck_err(fs_read(FS, node, fh + 1, text, sizeof(text), 0, O_RDWR), EIO);
+	ck_ok(vu_get_features(&env.dev.vu, &features));
+	ck_assert_int_eq(daemon_wait(&env.d, 0), -ETIMEDOUT);
+	tu_stop(&env);
+}
+END_TEST
+
 /**
  * crash_starts_case() - Deaths around the start of a successor
  *
@@ -190,5 +234,6 @@ TCase *crash_starts_case(void)
 	tcase_add_test(tc, successors_die);
 	tcase_add_loop_test(tc, sigterm_during_a_start, 0, 8);
 	tcase_add_test(tc, nothing_is_left);
+	tcase_add_test(tc, given_up);
 	return tc;
 }
