@@ -188,6 +188,18 @@ static int fill_table(struct ring *r, struct vreq *q)
 }
 
 /**
+ * ring_prepare() - Do now what ring_add() would need guest memory for
+ * @r:	Ring
+ * @q:	Request with its segments
+ *
+ * Return: 0 or -ENOMEM
+ */
+int ring_prepare(struct ring *r, struct vreq *q)
+{
+	return r->indirect && q->nout + q->nin > 1 ? fill_table(r, q) : 0;
+}
+
+/**
  * ring_add() - Make a request available
  * @r:	Ring
  * @q:	Request; stays in flight until ring_pop() returns it

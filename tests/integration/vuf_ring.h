@@ -74,6 +74,7 @@ int ring_init(struct ring *r, struct gmem *gm, int region, unsigned int index, u
 	      bool call_socketpair);
 void ring_reset(struct ring *r);
 void ring_close(struct ring *r);
+int ring_prepare(struct ring *r, struct vreq *q);
 int ring_add(struct ring *r, struct vreq *q);
 bool ring_kick(struct ring *r);
 void ring_kick_always(struct ring *r);
