@@ -105,6 +105,7 @@ struct histogram {
 
 struct measured {
 	bool ok;
+	int error;			/* of the run, 0 or a negative errno */
 	double ops, mb, p50_us, p99_us, cpu_us, kicks, interrupts;
 	double pss_kb;
 	unsigned int descriptors;

@@ -50,7 +50,7 @@ static int connect_soon(struct life *v, const char *socket_path)
  * @t:		Which, and where
  * @queues:	Request queues
  *
- * Return: 0, or a negative errno after a message
+ * Return: 0; -ENOSPC when it has fewer queues; or another negative errno after a message
  */
 int life_begin(struct life *v, const struct target *t, unsigned int queues)
 {
@@ -76,7 +76,7 @@ int life_begin(struct life *v, const struct target *t, unsigned int queues)
 	if (!err && v->dev.nrings != queues + 1)
 		err = -ENOSPC;
 	v->reply_ms = (double)(bench_now_ns() - began) / 1e6;
-	if (err) {
+	if (err && err != -ENOSPC) {
 		char *said = daemon_stderr(&v->d);
 
 		fprintf(stderr, "bench: %s: %s: %s\n", t->name, strerror(-err), said);
