@@ -611,7 +611,7 @@ START_TEST(dies_at_any_moment)
 			world_pump(1);
 			if (now_us() > next) {
 				transport_kill();
-				next = now_us() + (rnd(4) ? 15000 + rnd(60000) : rnd(15000));
+				next = now_us() + (SLOW ? 20 : 1) * (rnd(4) ? 15000 + rnd(60000) : rnd(15000));
 			}
 		} while (append && !world.req[append].answered);
 	}
