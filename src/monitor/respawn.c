@@ -20,7 +20,7 @@
 #define GIVE_UP 12u        /* failures of the fsworker, and */
 #define GIVE_UP_MS 30000   /* how long they must have gone on, after which the guest gets errors */
 #define LIVED_MS 250       /* who served for so long has done something; else the next one waits up to as long */
-#define START_MS 60000     /* for a process to come to serve; taking ten million inodes over takes a small part of it */
+#define START_MS 60000     /* for a process to come to serve; else it is taken to hang */
 
 /**
  * now_ms() - a clock that only goes forward.
