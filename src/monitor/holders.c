@@ -240,6 +240,12 @@ void holders_again(struct child *c, struct holders *h)
 			h->again_at_ms = now_ms() + AGAIN_MS;
 }
 
+static void throw_away(struct child *c)
+{
+	c->thrown_away = true;
+	spawn_signal(c, SIGKILL);
+}
+
 /**
  * holders_collect() - has one of them ended?
  *
@@ -272,19 +278,19 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 		}
 		/* Before TAKE there is nothing to keep: such a start is thrown away, rather than that it goes on with one holder. */
 		if (h == &c->own && c->state == CHILD_STARTING && !c->taking) {
-			spawn_signal(c, SIGKILL);
+			throw_away(c);
 			continue;
 		}
 		log_info("a holder of the %s's descriptors (pid %d) has ended and is replaced", c->role->name, (int)o->pid);
 		c->asks_nobody |= o->shown && h != &c->own;
 		/* A start that nobody can make complete any more is thrown away; else it would wait for ever. */
 		if (!replace(c, h, o) && h == &c->own && c->state == CHILD_STARTING)
-			spawn_signal(c, SIGKILL);
+			throw_away(c);
 	}
 	/* It would wait for ever, and the next one asks another. */
 	if (c->asks_nobody && c->state == CHILD_STARTING && !c->ready && c->pidfd >= 0) {
 		c->asks_nobody = false;
-		spawn_signal(c, SIGKILL);
+		throw_away(c);
 	}
 }
 

@@ -95,7 +95,10 @@ void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool k
 		m->stop = true;
 		m->exit_status = EXIT_FAILURE;
 	} else if (!m->stop && !served) {
-		log_err("the %s (pid %d) %s before it could serve", c->role->name, (int)c->pid, cause);
+		log_err("the %s (pid %d) %s before it could serve", c->role->name, (int)c->pid,
+			c->thrown_away ? "was ended by the monitor, since who would keep its descriptors had died," :
+			c->overdue     ? "was ended by the monitor" :
+					 cause);
 		/* One that somebody else has killed says nothing against its executable. */
 		killed &= !c->overdue;
 		c->failures = !killed && upgrade_failed(c) ? 0 : c->failures + 1;

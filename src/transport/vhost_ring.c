@@ -149,9 +149,11 @@ void ring_resume(struct vhost_dev *dev, uint32_t i)
 	if (!ring->resume)
 		return;
 	r = ring_try_start(dev, i);
-	if (r == -ENOMEM) {
-		log_err("ring %u: no memory to go on", i);
-		_exit(ROLE_EXIT_FAIL); /* the next process may have some; here what is in flight would be lost */
+	/* Neither the guest nor the VMM decides whether there is memory, a thread or a descriptor: the next process may have one; here
+	 * what is in flight would be lost. */
+	if (r && r != -EFAULT && r != -EINVAL) {
+		log_err("ring %u: it cannot go on here (error %d)", i, -r);
+		_exit(ROLE_EXIT_FAIL);
 	}
 	if (r || !dev->ring_env[i].running)
 		log_err("ring %u ran, and does not any more", i);
