@@ -318,6 +318,9 @@ int answer_release(struct req *r)
 	CRASHPOINT("released");
 	if (h.t)
 		lock_wait_cancel_handle(&r->w->handles, h.index);
+	/* One that waited may have got it meanwhile. */
+	if (h.t && q->flock_unlock)
+		flock(h.h->fd, LOCK_UN);
 	if (q->lock_owner)
 		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
 	locks_drop_handle(r->w->locks, q->nodeid, q->fh);

@@ -267,8 +267,10 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 		/* Its worker may have told us of another descriptor: waiting for that would be a loop without end. */
 		if (r < 0 && errno != ECHILD) {
 			log_err("a holder of the %s is no child of the monitor: its worker is killed", c->role->name);
-			if (h == &c->own)
+			if (h == &c->own) {
+				c->at_fault = true;
 				spawn_signal(c, SIGKILL);
+			}
 		}
 		close_fd(&o->pidfd);
 		if (h == &c->own && c->pidfd < 0) {
@@ -278,6 +280,7 @@ void holders_collect(struct monitor *m, struct child *c, struct holders *h)
 		}
 		/* Before TAKE there is nothing to keep: such a start is thrown away, rather than that it goes on with one holder. */
 		if (h == &c->own && c->state == CHILD_STARTING && !c->taking) {
+			c->at_fault |= si.si_code == CLD_EXITED;
 			throw_away(c);
 			continue;
 		}
@@ -364,6 +367,7 @@ void holders_hear(struct child *c, struct holders *h, size_t i)
 		/* A holder runs nothing that could be taken over: who speaks for it is its worker, which has the same table. */
 		if (h == &c->own) {
 			c->short_lives++;
+			c->at_fault = true;
 			spawn_signal(c, SIGKILL);
 		}
 	}

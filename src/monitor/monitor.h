@@ -71,6 +71,7 @@ struct child {
 	int64_t failing_ms;                     /* since when */
 	uint32_t short_lives;                   /* that ended by themselves soon after they came to serve, one after the other */
 	bool thrown_away;                       /* its start was ended by the monitor, since a holder of it had died */
+	bool at_fault;                          /* it was ended by the monitor for what it, or a holder of it, did itself */
 	bool overdue;                           /* it was killed because it did not come to serve */
 	bool taking;                            /* TAKE was sent */
 	bool ready;                             /* READY came */

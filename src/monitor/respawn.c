@@ -99,8 +99,8 @@ void respawn_ended(struct monitor *m, struct child *c, const char *cause, bool k
 			c->thrown_away ? "was ended by the monitor, since who would keep its descriptors had died," :
 			c->overdue     ? "was ended by the monitor" :
 					 cause);
-		/* One that somebody else has killed says nothing against its executable. */
-		killed &= !c->overdue;
+		/* One that somebody has killed who is not the monitor says nothing against its executable. */
+		killed &= !c->at_fault;
 		c->failures = !killed && upgrade_failed(c) ? 0 : c->failures + 1;
 		/* Nor against starting at all: who kills each start makes the guest wait, not fail. */
 		if (killed)
@@ -196,6 +196,7 @@ static void end_overdue(struct child *c)
 	if (!overdue_at(c) || now_ms() < overdue_at(c))
 		return;
 	c->overdue = true;
+	c->at_fault = true;
 	log_err("the %s (pid %d) does not come to serve: it is killed", c->role->name, (int)c->pid);
 	spawn_signal(c, SIGKILL);
 	/* It may not have got so far as to be several. */

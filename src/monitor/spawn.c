@@ -168,6 +168,7 @@ int spawn_child(struct monitor *m, struct child *c)
 	c->tries_next = c->next_exe_fd >= 0;
 	c->overdue = false;
 	c->thrown_away = false;
+	c->at_fault = false;
 	c->began_ms = now_ms();
 	c->refused_nr = -1;
 	c->asks_nobody = false;
