@@ -67,6 +67,7 @@ struct fsworker {
 	_Atomic uint32_t session_flags;   /* IPC_INIT_* of the guest's INIT */
 	int root_fd;                      /* the share's root */
 	int proc_fd;                      /* "/proc/self/fd": reopening by number */
+	uint32_t poll_us;                 /* see spin.h */
 	bool close_matters;               /* to the file system of the root, see op_file.c */
 	int keeper_fd;                    /* channel to the keeper; -1: there is none. fsworker_init() takes it */
 	struct keeper_link *keeper;

@@ -13,6 +13,7 @@
 
 #include "common/crashpoint.h"
 #include "common/log.h"
+#include "common/spin.h"
 #include "ipc/roles.h"
 
 #include <sys/socket.h>
@@ -260,18 +261,40 @@ static void touch(struct ipc_dgram *d)
 		(void)__atomic_fetch_or((char *)d + i, 0, __ATOMIC_RELAXED);
 }
 
+/* The next datagram. While they come fast it is looked for before the thread sleeps. */
+static int next_dgram(struct link *l, struct ipc_dgram *d, struct spin *s)
+{
+	int r;
+
+	if (spin_begin(s)) {
+		do {
+			r = ipc_recv(l->fd, d, MSG_DONTWAIT);
+			if (r != -EAGAIN && r != -EINTR) {
+				spin_found(s);
+				return r;
+			}
+		} while (spin_again(s));
+	}
+	spin_sleeps(s);
+	r = ipc_recv(l->fd, d, 0);
+	spin_woke(s);
+	return r;
+}
+
 static void *link_thread(void *arg)
 {
 	struct link *l = arg;
 	struct out *o = malloc(sizeof(*o));
 	struct ipc_dgram *d = &l->journal->in;
 	const char *why = "a datagram that is empty or was cut";
+	struct spin spin;
 	int r = creds_thread_init(l->w->proc_fd);
 
 	if (!o || r < 0) {
 		log_err("link %u: its thread cannot start: %d", l->index, r < 0 ? -r : ENOMEM);
 		_exit(ROLE_EXIT_FAIL);
 	}
+	spin_init(&spin, l->w->poll_us);
 	journal_own = l->journal;
 	journal_now = &l->journal->step;
 	out_init(o, l, l->journal);
@@ -282,7 +305,7 @@ static void *link_thread(void *arg)
 	else
 		journal_end(l->journal);
 	while (r == -EINTR) {
-		r = ipc_recv(l->fd, d, 0);
+		r = next_dgram(l, d, &spin);
 		CRASHPOINT("received");
 		if (r == 1 && unlikely(is_repeated(l->journal, d))) {
 			ipc_dgram_end(d);

@@ -62,6 +62,7 @@ int fsworker_init(struct fsworker *w, const struct ipc_config_fsworker *cfg, voi
 	int r;
 
 	pthread_mutex_init(&w->session_lock, NULL);
+	w->poll_us = cfg->poll_us;
 	for (uint32_t i = 0; i < w->nlinks; i++) {
 		struct link *l = &w->links[i];
 

@@ -581,7 +581,7 @@ struct ipc_config_transport {
 	uint32_t nlinks; /* 1 + the most request queues */
 	uint32_t max_open_files;
 	uint32_t config_queues; /* request queues that the configuration space tells of */
-	uint32_t zero;
+	uint32_t poll_us;
 	uint64_t timeout_ns; /* of names and attributes */
 	char tag[40];        /* up to 36 bytes, NUL-padded */
 	struct ipc_heir heir;
@@ -599,7 +599,7 @@ struct ipc_config_fsworker {
 	uint64_t inode_slots; /* capacity of the inode table */
 	uint32_t uid, gid;    /* whom its holders become */
 	uint32_t inode_fd_cache; /* descriptors that inodes may hold before some are given up; 0: by the limit */
-	uint32_t zero;
+	uint32_t poll_us;
 	struct ipc_heir heir;
 };
 

@@ -236,6 +236,10 @@ static int make_limits(struct config *c, const struct options *o)
 	r = get_number32(o, SET_MAX_OPEN_FILES, 1, 1u << 24, &c->max_open_files);
 	if (r)
 		return r;
+	c->poll_us = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 50 : 0;
+	r = get_number32(o, SET_POLL_US, 0, 1000, &c->poll_us);
+	if (r)
+		return r;
 	r = get_number32(o, SET_INODE_FD_CACHE, 64, 1u << 24, &c->inode_fd_cache);
 	if (r)
 		return r;

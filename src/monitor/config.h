@@ -26,6 +26,7 @@ struct config {
 	uint32_t nlinks;
 	uint32_t config_queues; /* for a VMM that leaves the number to us */
 	uint32_t max_open_files;  /* 0: by the descriptor limit */
+	uint32_t poll_us;         /* longest time to look for more before sleeping */
 	uint32_t inode_fd_cache;  /* 0: by the descriptor limit */
 	bool raise_nofile;        /* set the descriptor limit at all */
 	uint64_t rlimit_nofile;   /* to this, or 0: to the hard limit */

@@ -39,6 +39,7 @@ static int configure_transport(struct monitor *m, struct ipc_batch *b, struct ip
 	c->thread_pool_size = cfg->thread_pool_size;
 	c->nlinks = cfg->nlinks;
 	c->config_queues = cfg->config_queues;
+	c->poll_us = cfg->poll_us;
 	c->max_open_files = m->max_open_files;
 	c->timeout_ns = cfg->timeout_ns;
 	_Static_assert(sizeof(c->tag) == sizeof(cfg->tag), "one tag");
@@ -66,6 +67,7 @@ static int configure_fsworker(struct monitor *m, struct ipc_batch *b, struct ipc
 	c->gid = cfg->gid;
 	*heir = &c->heir;
 	c->inode_fd_cache = cfg->inode_fd_cache;
+	c->poll_us = cfg->poll_us;
 	if (!ipc_batch_fd(b, m->source_fd, false) || !ipc_batch_fd(b, m->bulk_fd, false) ||
 	    !ipc_batch_fd(b, m->state_fd, false) || !ipc_batch_fd(b, m->keeper_fd[0], false))
 		return -EMSGSIZE;

@@ -252,8 +252,10 @@ static bool to_pool(struct request *r, struct direct_job *d)
 	d->mem = gmem_ref(r->q->mem);
 	d->job.run = job_run;
 	r->state = REQUEST_POOL;
-	if (pool_submit(r->q->dev->pool, &d->job))
+	if (pool_submit(r->q->dev->pool, &d->job)) {
+		r->q->npool++;
 		return true;
+	}
 	r->state = REQUEST_SENT;
 	return false; /* own copy of the iov stays valid and is freed by finish() */
 }

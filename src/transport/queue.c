@@ -82,9 +82,37 @@ void queue_run_ring(struct queue *q)
 			queue_report_broken(q);
 			return;
 		}
-		if (!virtq_want_kick(q->vq))
+		if (q->polling || !virtq_want_kick(q->vq))
 			return;
 		virtq_no_kick(q->vq);
+	}
+}
+
+/* queue_poll() - look once for chains and answers. True when there was something, which is done then. */
+bool queue_poll(struct queue *q)
+{
+	bool link = q->active && link_read(q), ring = virtq_pending(q->vq);
+
+	if (ring)
+		queue_run_ring(q);
+	if (ring || link)
+		queue_finish_round(q);
+	return ring || link;
+}
+
+/* queue_may_poll() - is there a ring that may be looked at, and nothing under way but what queue_poll() sees? */
+bool queue_may_poll(struct queue *q)
+{
+	return may_pop(q) && !q->inherited && q->npool == 0;
+}
+
+/* queue_poll_end() - from now on the guest kicks again. */
+void queue_poll_end(struct queue *q)
+{
+	q->polling = false;
+	if (may_pop(q) && virtq_want_kick(q->vq)) {
+		queue_run_ring(q);
+		queue_finish_round(q);
 	}
 }
 
@@ -406,6 +434,7 @@ void queue_run_mail(struct queue *q)
 	while (jobs) {
 		struct direct_job *next = jobs->next_done;
 
+		q->npool--;
 		direct_done(jobs);
 		jobs = next;
 	}

@@ -114,6 +114,8 @@ struct queue {
 	struct gmem *mem; /* reference; NULL when stopped */
 	struct virtq_config cfg; /* what it was started with last */
 	bool enabled;
+	bool polling; /* it is looked for chains without kicks */
+	uint32_t npool; /* requests on pool threads */
 	bool stopping;           /* CMD_STOP or CMD_DROP is waiting for requests to end */
 	struct queue_command *stop_cmd;
 	bool pushed;             /* heads were given back since the last virtq_publish() */
@@ -167,6 +169,9 @@ struct queue {
 /* queue.c */
 void queue_run_mail(struct queue *q);
 void queue_run_ring(struct queue *q);
+bool queue_poll(struct queue *q);
+bool queue_may_poll(struct queue *q);
+void queue_poll_end(struct queue *q);
 void queue_finish_round(struct queue *q);
 void queue_publish(struct queue *q);
 void queue_post_done(struct queue *q, struct direct_job *job);
@@ -213,7 +218,7 @@ void *link_add(struct request *r, uint16_t type, uint32_t tail_len, char **tail)
 void *link_add_no_reply(struct request *r, uint16_t type, uint32_t tail_len, char **tail);
 void link_commit(struct queue *q);
 void link_flush(struct queue *q);
-void link_read(struct queue *q);
+bool link_read(struct queue *q);
 void link_open(struct queue *q);
 void link_found(struct queue *q, bool wanted);
 void link_cancel(struct request *r);

@@ -6,17 +6,53 @@
  */
 #include "transport/queue_int.h"
 
+#include "common/spin.h"
+
 #include <event2/event.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
+#define FOUND_MAX 64u /* until the mailbox has its turn */
 
 struct queue_loop {
 	struct queue *q;
 	struct event_base *base;
 	struct event *kick, *link_read, *link_write, *wake;
 	bool kick_needs_read;
+	bool end;
+	struct spin spin;
 };
+
+/* While more is likely to come soon it is looked for, and the guest need not kick. */
+static void run_ring(struct queue_loop *l)
+{
+	l->q->polling = l->spin.window_ns > 0;
+	queue_run_ring(l->q);
+	queue_finish_round(l->q);
+}
+
+/* Return false when nothing came and it is time to sleep. */
+static bool poll_ring(struct queue_loop *l)
+{
+	struct queue *q = l->q;
+	unsigned found = 0;
+
+	if (queue_may_poll(q) && spin_begin(&l->spin)) {
+		q->polling = true;
+		do {
+			if (!queue_poll(q))
+				continue;
+			spin_found(&l->spin);
+			found++;
+			if (!queue_may_poll(q) || !spin_begin(&l->spin))
+				break;
+		} while (found < FOUND_MAX && spin_again(&l->spin));
+	}
+	if (q->polling)
+		queue_poll_end(q);
+	return found == FOUND_MAX;
+}
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
@@ -30,8 +66,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			queue_loop_watch_kick(l, -1); /* its other end is closed */
 	}
-	queue_run_ring(l->q);
-	queue_finish_round(l->q);
+	run_ring(l);
 }
 
 static void on_link(evutil_socket_t fd, short what, void *arg)
@@ -57,8 +92,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	queue_run_mail(l->q);
-	queue_run_ring(l->q);
-	queue_finish_round(l->q);
+	run_ring(l);
 }
 
 /* queue_loop_new() - NULL: no memory or descriptors. */
@@ -109,12 +143,23 @@ void queue_loop_free(struct queue_loop *l)
 /* queue_loop_run() - until queue_loop_exit(). */
 void queue_loop_run(struct queue_loop *l)
 {
-	event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	bool more = false;
+
+	spin_init(&l->spin, l->q->dev->cfg.poll_us);
+	while (!l->end) {
+		if (!more)
+			spin_sleeps(&l->spin);
+		event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | (more ? EVLOOP_NONBLOCK : EVLOOP_ONCE));
+		if (!more)
+			spin_woke(&l->spin);
+		more = !l->end && poll_ring(l);
+	}
 }
 
 /* queue_loop_exit() - on the loop's own thread. */
 void queue_loop_exit(struct queue_loop *l)
 {
+	l->end = true;
 	event_base_loopbreak(l->base);
 }
 

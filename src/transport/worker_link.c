@@ -532,9 +532,11 @@ void link_found(struct queue *q, bool wanted)
 	free(d);
 }
 
-/* link_read() - take all answers that are there. */
-void link_read(struct queue *q)
+/* link_read() - take all answers that are there. Return whether there were some. */
+bool link_read(struct queue *q)
 {
+	bool some = false;
+
 	while (!q->link_dead && !q->inherited) {
 		const char *why = "";
 		int r = ipc_recv(q->link_fd, q->in, MSG_DONTWAIT);
@@ -542,12 +544,13 @@ void link_read(struct queue *q)
 		CRASHPOINT("after-recv");
 
 		if (r == -EAGAIN || r == -EINTR)
-			return;
+			return some;
+		some = true;
 		if (r <= 0) {
 			link_broken(q, r == 0	       ? "the fsworker is gone"
 				       : r == -EPROTO ? "a malformed datagram"
 						      : "it cannot be read");
-			return;
+			return true;
 		}
 		if (!take_answers(q, &why))
 			link_broken(q, why);
@@ -556,6 +559,7 @@ void link_read(struct queue *q)
 		CRASHPOINT("after-dgram-end");
 		/* Level-triggered: an answer to a lock that still waits would wake us. */
 		if (q->active == 0)
-			return;
+			return true;
 	}
+	return some;
 }
