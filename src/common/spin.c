@@ -3,7 +3,6 @@
 
 #include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #define FIRST_NS 8000     /* a window that begins; also the smallest one */
 #define PATIENCE_MAX 1024u

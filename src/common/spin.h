@@ -22,8 +22,7 @@ struct spin {
 	uint32_t patience; /* short sleeps before it is tried again */
 };
 
-/* spin_init() - @max_us: the largest window, 0: none. On a machine with one processor there is none either: nobody could make come
- * what is looked for. */
+/* spin_init() - @max_us: the largest window, 0: none */
 void spin_init(struct spin *s, uint32_t max_us);
 
 /* spin_begin() - nothing is there: may it be looked for? */
