@@ -27,6 +27,7 @@ static const uint8_t answer_flags[IPC_OP_END] = {
 	[IPC_FORGET] = ANY_IDS,	   [IPC_CANCEL] = ANY_IDS,  [IPC_RELEASE] = ANY_IDS, [IPC_RELEASEDIR] = ANY_IDS,
 	[IPC_GETATTR] = LOOKS,	   [IPC_STATFS] = LOOKS,    [IPC_LSEEK] = ANY_IDS,   [IPC_READ] = ANY_IDS,
 	[IPC_GETLK] = ANY_IDS,	   [IPC_FLUSH] = ANY_IDS,   [IPC_LOOKUP] = LOOKS,    [IPC_READDIR] = LOOKS,
+	[IPC_CLOSE] = ANY_IDS,
 };
 
 struct answer_row {

@@ -299,10 +299,8 @@ int answer_flush(struct req *r)
 	return reply_empty(r);
 }
 
-/* answer_release() - RELEASE: the last descriptor was closed */
-int answer_release(struct req *r)
+static int release(struct req *r, const struct ipc_release_req *q, bool quiet)
 {
-	const struct ipc_release_req *q = r->body;
 	AUTO_HANDLE h = { 0 };
 	int err = handle_get_of(&r->w->handles, q->fh, HANDLE_FILE, q->nodeid, &h);
 
@@ -324,12 +322,27 @@ int answer_release(struct req *r)
 	if (q->lock_owner)
 		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
 	locks_drop_handle(r->w->locks, q->nodeid, q->fh);
-	err = reply_empty(r);
+	err = quiet ? 0 : reply_empty(r);
 	/* The guest does not wait for close(). A process before this one may have closed it already. */
 	if (h.t)
 		out_hold(r->out, h.index);
 	h.t = NULL;
 	return err;
+}
+
+/* answer_release() - RELEASE: the last descriptor was closed */
+int answer_release(struct req *r)
+{
+	return release(r, r->body, false);
+}
+
+/* answer_close() - the same, for a transport that told the guest already */
+int answer_close(struct req *r)
+{
+	const struct ipc_close_req *q = r->body;
+	struct ipc_release_req full = { .nodeid = q->nodeid, .fh = q->fh };
+
+	return release(r, &full, true);
 }
 
 /* answer_fallocate() - FALLOCATE */

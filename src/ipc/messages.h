@@ -411,6 +411,13 @@ struct ipc_release_req {
 struct ipc_release_rep {
 	uint64_t zero;
 };
+struct ipc_close_req {
+	uint64_t nodeid;
+	uint64_t fh;
+};
+struct ipc_close_rep {
+	uint64_t zero;
+};
 
 struct ipc_fallocate_req {
 	uint64_t fh;

@@ -46,7 +46,8 @@ static int64_t now_ns(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/* Point iov at `len` bytes of the segments, `skip` bytes from their start.
+/* Point iov at `len` bytes of the segments, `skip` bytes from their start. Neighbours become one entry: a guest's buffer is often a
+ * row of pages, and the kernel works through an entry at a time.
  * Return how many entries, or -1 when they lie outside of guest memory or are too short. */
 static int build_iov(struct queue *q, const struct virtq_seg *seg, unsigned nseg, uint64_t skip, uint64_t len)
 {
@@ -63,7 +64,10 @@ static int build_iov(struct queue *q, const struct virtq_seg *seg, unsigned nseg
 			return -1;
 		size_t part = MIN((size_t)(seg[i].len - skip), len);
 
-		q->iov[n++] = (struct iovec){ .iov_base = p + skip, .iov_len = part };
+		if (n && (char *)q->iov[n - 1].iov_base + q->iov[n - 1].iov_len == p + skip)
+			q->iov[n - 1].iov_len += part;
+		else
+			q->iov[n++] = (struct iovec){ .iov_base = p + skip, .iov_len = part };
 		len -= part;
 		skip = 0;
 	}

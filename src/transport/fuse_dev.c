@@ -30,6 +30,7 @@ void fuse_dev_keep(struct fuse_dev *dev, struct state *s, const struct state_fet
 	dev->session = &s->head->session;
 	dev->session_flags = dev->session->flags;
 	dev->session_up = dev->session->up;
+	dev->locks = dev->session->locks;
 	s->lost = handles_keep(dev->handles, s, s->found && !(dev->cfg.flags & CFG_FORWARDED) ? f : NULL);
 }
 
@@ -50,6 +51,16 @@ void fuse_dev_no_session(struct fuse_dev *dev)
 	__atomic_store_n(&dev->session_up, false, __ATOMIC_RELEASE);
 	if (dev->session)
 		__atomic_store_n(&dev->session->up, 0, __ATOMIC_RELEASE);
+}
+
+/* fuse_dev_locks() - see fuse_dev.h. */
+void fuse_dev_locks(struct fuse_dev *dev)
+{
+	if (likely(__atomic_load_n(&dev->locks, __ATOMIC_RELAXED)))
+		return;
+	if (dev->session)
+		__atomic_store_n(&dev->session->locks, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->locks, true, __ATOMIC_RELEASE);
 }
 
 /* What we take of what a guest offers, whatever the options say:

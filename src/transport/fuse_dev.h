@@ -28,6 +28,7 @@ struct fuse_dev {
 	uint64_t session_flags; /* FW_* INIT flags agreed on; see session_up */
 	bool session_up;
 	struct state_session *session; /* the same, for a successor; or NULL */
+	bool locks; /* atomic: somebody has locked something, here or in a process before: a RELEASE may end it. Never false again */
 	bool no_nowait_write; /* atomic: the share's file system was seen not to know it; a hint for new handles */
 
 	/* For INTERRUPT, which may come by another ring than the request it means. */
@@ -43,6 +44,9 @@ void fuse_dev_keep(struct fuse_dev *dev, struct state *s, const struct state_fet
 /* fuse_dev_session() - it begins with these flags. fuse_dev_no_session() - it ends. */
 void fuse_dev_session(struct fuse_dev *dev, uint64_t flags);
 void fuse_dev_no_session(struct fuse_dev *dev);
+
+/* fuse_dev_locks() - before anybody locks a file. */
+void fuse_dev_locks(struct fuse_dev *dev);
 
 /* fuse_dev_negotiate() - what both sides can do. Pure but for the configuration.
  * @in: the guest's; flags2 is 0 unless INIT_EXT. @out: the reply, filled.

@@ -30,6 +30,27 @@ void fuse_encode_attr(const struct statx *st, uint32_t flags, struct fw_attr *ou
 	};
 }
 
+/* fuse_encode_stat() - the same of a regular file, from fstat(). */
+void fuse_encode_stat(const struct stat *st, struct fw_attr *out)
+{
+	*out = (struct fw_attr){
+		.ino = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.blocks = (uint64_t)st->st_blocks,
+		.atime = (uint64_t)st->st_atim.tv_sec,
+		.mtime = (uint64_t)st->st_mtim.tv_sec,
+		.ctime = (uint64_t)st->st_ctim.tv_sec,
+		.atimensec = (uint32_t)st->st_atim.tv_nsec,
+		.mtimensec = (uint32_t)st->st_mtim.tv_nsec,
+		.ctimensec = (uint32_t)st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.nlink = (uint32_t)st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.blksize = (uint32_t)st->st_blksize,
+	};
+}
+
 /* fuse_encode_entry() - a looked-up name. */
 void fuse_encode_entry(const struct ipc_entry *e, struct fuse_timeout t, struct fw_entry_out *out)
 {

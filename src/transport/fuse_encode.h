@@ -9,12 +9,15 @@
 #include "ipc/messages.h"
 #include "transport/fuse_wire.h"
 
+#include <sys/stat.h>
+
 struct fuse_timeout { /* how long the guest may believe names and attributes */
 	uint64_t sec;
 	uint32_t nsec;
 };
 
 void fuse_encode_attr(const struct statx *st, uint32_t flags, struct fw_attr *out);
+void fuse_encode_stat(const struct stat *st, struct fw_attr *out);
 void fuse_encode_entry(const struct ipc_entry *e, struct fuse_timeout t, struct fw_entry_out *out);
 void fuse_encode_statx(const struct statx *st, struct fw_statx *out);
 

@@ -248,6 +248,28 @@ struct handle *handles_get(struct handles *t, uint64_t fh)
 	return h;
 }
 
+/* handles_get_of_node() - see handles.h. What is on a chain has the table's own reference as long as the node lock is held. */
+struct handle *handles_get_of_node(struct handles *t, uint64_t nodeid)
+{
+	struct handle *h;
+
+	if (__atomic_load_n(&t->open, __ATOMIC_RELAXED) == 0)
+		return NULL;
+	pthread_mutex_lock(&t->node_lock);
+	for (h = t->node[node_bucket(nodeid)]; h && h->nodeid != nodeid; h = h->next_of_node)
+		;
+	if (h)
+		__atomic_add_fetch(&h->refs, 1, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&t->node_lock);
+	return h;
+}
+
+/* handles_few() - see handles.h. */
+bool handles_few(const struct handles *t)
+{
+	return __atomic_load_n(&t->open, __ATOMIC_RELAXED) < t->slots / 2;
+}
+
 /* handle_put() - see handles.h. */
 void handle_put(struct handle *h)
 {
@@ -259,18 +281,19 @@ void handle_put(struct handle *h)
 }
 
 /* handles_remove() - see handles.h. */
-void handles_remove(struct handles *t, uint64_t fh)
+bool handles_remove(struct handles *t, uint64_t fh)
 {
 	uint32_t i = (uint32_t)fh;
 	struct handle *h = NULL;
 
 	if (i >= t->slots)
-		return;
+		return false;
 	pthread_mutex_lock(lock_of(t, fh));
 	if (t->slot[i] && t->slot[i]->fh == fh)
 		h = detach(t, i);
 	pthread_mutex_unlock(lock_of(t, fh));
 	handle_put(h);
+	return h != NULL;
 }
 
 /* handles_clear() - see handles.h. */

@@ -50,8 +50,14 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 struct handle *handles_get(struct handles *t, uint64_t fh);
 void handle_put(struct handle *h);
 
-/* handles_remove() - the guest released it. */
-void handles_remove(struct handles *t, uint64_t fh);
+/* handles_get_of_node() - the same, any handle of that inode. */
+struct handle *handles_get_of_node(struct handles *t, uint64_t nodeid);
+
+/* handles_remove() - the guest released it. Return whether it was there. */
+bool handles_remove(struct handles *t, uint64_t fh);
+
+/* handles_few() - are far fewer files open than may be? */
+bool handles_few(const struct handles *t);
 
 /* handles_clear() - a new session. */
 void handles_clear(struct handles *t);

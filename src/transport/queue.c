@@ -522,6 +522,7 @@ static void open_state(struct queue *q)
 		used = 0; /* it was taken over: what it asked is lost */
 	q->out_found = used != 0;
 	q->out_full = q->out_found;
+	q->out_urgent = q->out_found;
 	q->out->used = used;
 	q->out->count = used != 0;
 	q->out->nfds = 0;

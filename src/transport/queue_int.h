@@ -136,6 +136,7 @@ struct queue {
 	struct request *bulk_wait, **bulk_wait_tail;
 
 	bool out_full; /* the link takes no more now: no pops until it does */
+	bool out_urgent; /* somebody waits for what is in the batch */
 	bool link_dead;
 	bool link_reap; /* it died in this round: what was asked over it is still to be answered */
 	struct ipc_batch *out; /* in the state, as `in` */
@@ -185,6 +186,7 @@ void queue_loop_run(struct queue_loop *l);
 void queue_loop_exit(struct queue_loop *l);
 void queue_loop_watch_kick(struct queue_loop *l, int fd);  /* -1: none */
 void queue_loop_watch_link(struct queue_loop *l, bool read, bool write);
+void queue_loop_flush_soon(struct queue_loop *l); /* call link_flush() within a millisecond or two */
 
 /* request.c */
 void request_begin(struct queue *q, const struct virtq_elem *e);

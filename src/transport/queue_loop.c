@@ -18,7 +18,7 @@
 struct queue_loop {
 	struct queue *q;
 	struct event_base *base;
-	struct event *kick, *link_read, *link_write, *wake;
+	struct event *kick, *link_read, *link_write, *wake, *late;
 	bool kick_needs_read;
 	bool end;
 	struct spin spin;
@@ -95,6 +95,15 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	run_ring(l);
 }
 
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct queue_loop *l = arg;
+
+	(void)fd;
+	(void)what;
+	link_flush(l->q);
+}
+
 /* queue_loop_new() - NULL: no memory or descriptors. */
 struct queue_loop *queue_loop_new(struct queue *q)
 {
@@ -112,7 +121,8 @@ struct queue_loop *queue_loop_new(struct queue *q)
 	l->link_read = event_new(l->base, q->link_fd, EV_READ | EV_PERSIST, on_link, l);
 	l->link_write = event_new(l->base, q->link_fd, EV_WRITE | EV_PERSIST, on_link, l);
 	l->wake = event_new(l->base, q->wake_fd, EV_READ | EV_PERSIST | EV_ET, on_wake, l);
-	if (!l->link_read || !l->link_write || !l->wake || event_add(l->link_read, NULL) || event_add(l->wake, NULL))
+	l->late = evtimer_new(l->base, on_late, l);
+	if (!l->link_read || !l->link_write || !l->wake || !l->late || event_add(l->link_read, NULL) || event_add(l->wake, NULL))
 		goto fail;
 	event_config_free(cfg);
 	return l;
@@ -135,6 +145,8 @@ void queue_loop_free(struct queue_loop *l)
 		event_free(l->link_write);
 	if (l->wake)
 		event_free(l->wake);
+	if (l->late)
+		event_free(l->late);
 	if (l->base)
 		event_base_free(l->base);
 	free(l);
@@ -195,4 +207,13 @@ void queue_loop_watch_link(struct queue_loop *l, bool read, bool write)
 		event_add(l->link_write, NULL);
 	else
 		event_del(l->link_write);
+}
+
+/* queue_loop_flush_soon() - unless that is to happen anyway. */
+void queue_loop_flush_soon(struct queue_loop *l)
+{
+	static const struct timeval soon = { .tv_usec = 1000 };
+
+	if (!evtimer_pending(l->late, NULL))
+		(void)evtimer_add(l->late, &soon);
 }

@@ -164,12 +164,37 @@ void request_write(struct request *r, const struct fuse_req *fr)
 	link_bulk_write(r);
 }
 
+/*
+ * The guest learns nothing from the answer to RELEASE, and does not wait for it. So where closing is all there is to do it is told
+ * at once, and the fsworker with the next question, or soon (link_end_round()). A lock must have ended when its holder hears that it
+ * has; a handle that was not granted may not be there at all; and when files are about to run out, each counts.
+ */
+static bool release_is_quiet(struct request *r, const struct fw_release_in *in)
+{
+	const struct fuse_dev *dev = r->q->dev;
+	bool granted = handles_remove(dev->handles, in->fh);
+
+	if (r->q->asked)
+		return r->q->asked->type == IPC_CLOSE;
+	return granted && !(in->release_flags & FW_RELEASE_FLOCK_UNLOCK) && !__atomic_load_n(&dev->locks, __ATOMIC_RELAXED) &&
+	       handles_few(dev->handles);
+}
+
 void request_release(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_release_in *in = fr->arg;
 	struct ipc_release_req *m;
 
-	handles_remove(r->q->dev->handles, in->fh);
+	if (release_is_quiet(r, in)) {
+		struct ipc_close_req *c = link_add_no_reply(r, IPC_CLOSE, 0, NULL);
+
+		if (c) {
+			c->nodeid = r->nodeid;
+			c->fh = in->fh;
+		}
+		request_reply_error(r, 0);
+		return;
+	}
 	m = link_add(r, IPC_RELEASE, 0, NULL);
 	if (!m)
 		return;
@@ -339,6 +364,7 @@ void request_setlk(struct request *r, const struct fuse_req *fr)
 
 	if (lock_refused(r, in))
 		return;
+	fuse_dev_locks(r->q->dev);
 	m = link_add(r, IPC_SETLK, 0, NULL);
 	if (!m)
 		return;

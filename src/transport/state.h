@@ -22,7 +22,7 @@
 #include <sys/uio.h>
 
 /* From one build to the next these structs may change: who finds another version, or another size of it, leaves it alone. */
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 /* the device ----------------------------------------------------------------------------------------- */
 
@@ -101,7 +101,7 @@ struct state_conn {
 struct state_session {
 	uint64_t flags;
 	uint32_t up;
-	uint32_t zero;
+	uint32_t locks; /* see fuse_dev.locks */
 };
 
 struct state_head {

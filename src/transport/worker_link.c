@@ -46,6 +46,7 @@
 #include <sys/socket.h>
 
 #define TAG_INDEX_BITS 24
+#define QUIET_MAX 4096u /* bytes of what nobody waits for that may lie in a batch: the next question is served after it */
 
 static uint64_t tag_of(const struct request *r)
 {
@@ -95,6 +96,7 @@ void link_flush(struct queue *q)
 		__atomic_store_n(&q->state->commit, (number + 1) << STATE_COMMIT_SHIFT, __ATOMIC_RELEASE);
 		CRASHPOINT("batch-counted");
 		q->out_found = false;
+		q->out_urgent = false;
 		/* The link stays watched for room: what it finds it tells the loop, which goes on with the ring. Here nobody would,
 		 * if this is the end of a round that began when there was none. */
 		q->out_full = false;
@@ -120,6 +122,9 @@ static void *add(struct queue *q, uint16_t type, uint64_t tag, uint32_t tail_len
 		link_flush(q);
 		m = ipc_batch_add(q->out, type, tag, 0, tail_len, tail);
 	}
+	/* What has no tag is not answered, so that nobody can wait for it. */
+	if (tag || type == IPC_CANCEL)
+		q->out_urgent = true;
 	return m;
 }
 
@@ -246,6 +251,7 @@ static void reap(struct queue *q)
 	__atomic_store_n(&q->state->commit, q->state->commit & ~(uint64_t)STATE_COMMIT_USED, __ATOMIC_RELEASE);
 	q->out_full = false;
 	q->out_found = false;
+	q->out_urgent = false;
 	q->bulk_wait = NULL;
 	q->bulk_wait_tail = &q->bulk_wait;
 	for (uint32_t i = 0; i < q->nslots; i++) {
@@ -420,7 +426,11 @@ void link_end_round(struct queue *q)
 	for (uint32_t i = 0; unlikely(q->ncancels) && i < q->nslots && !q->out_full; i++)
 		if (q->slots[i]->cancel)
 			link_cancel(q->slots[i]);
-	link_flush(q);
+	/* FORGETs and closed handles ride along with the next question. They lie in the state: a death delays them, no more. */
+	if (q->out_urgent || q->stopping || q->out->used > QUIET_MAX)
+		link_flush(q);
+	else if (q->out->used)
+		queue_loop_flush_soon(q->loop);
 }
 
 /* Answers ------------------------------------------------------------------------------------------- */

@@ -398,6 +398,9 @@ static void serve(uint32_t link, const struct ipc_msg *m)
 		request_of(((const struct ipc_release_req *)m->body)->lock_owner)->asked++;
 		answer(m, 0);
 		break;
+	case IPC_CLOSE:
+		request_of(((const struct ipc_close_req *)m->body)->nodeid)->asked++;
+		break;
 	case IPC_READ:
 		answer_read(m, bulk + link * IPC_BULK_LINK);
 		break;

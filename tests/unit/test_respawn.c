@@ -259,6 +259,10 @@ static void contents(void)
 	release(world.req[d].fh);
 	guest_kick(1);
 	world_wait_all();
+	/* RELEASE is answered before the fsworker is told. */
+	for (uint32_t i = n[7]; i <= world.nreq; i++)
+		while (world.req[i].asked == 0)
+			world_pump(10);
 	asked_once(n[7]);
 }
 
