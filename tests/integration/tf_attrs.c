@@ -56,6 +56,35 @@ START_TEST(getattr_by_handle)
 }
 END_TEST
 
+/* Of an open file, all that changes at the host: by its handle, by its nodeid, and by no handle of another file. */
+START_TEST(getattr_of_open_file)
+{
+	struct timespec times[2] = { { 1234567890, 123456789 }, { 1111111111, 987654321 } };
+	uint64_t node = make("file", "12345", 0644), other = make("other", "1", 0600);
+	uint64_t fh = tu_open_file(FS, node, O_RDONLY), other_fh = tu_open_file(FS, other, O_RDONLY);
+	struct fuse_attr_out a;
+	struct stat st;
+
+	ck_assert_int_eq(truncate(tu_path(&env, "file"), 123456), 0);
+	ck_assert_int_eq(chown(tu_path(&env, "file"), 11, 12), 0);
+	ck_assert_int_eq(chmod(tu_path(&env, "file"), 06751), 0);
+	ck_assert_int_eq(link(tu_path(&env, "file"), tu_path(&env, "second")), 0);
+	ck_assert_int_eq(utimensat(AT_FDCWD, tu_path(&env, "file"), times, 0), 0);
+	st = tf_lstat("file");
+	ck_ok(fs_getattr(FS, node, &fh, &a));
+	tf_check_attr(&a.attr, &st);
+	ck_ok(fs_getattr(FS, node, NULL, &a));
+	tf_check_attr(&a.attr, &st);
+	ck_err(fs_getattr(FS, node, &other_fh, &a), EBADF);
+	ck_ok(fs_release(FS, other, other_fh, O_RDONLY, 0, 0));
+	ck_err(fs_getattr(FS, other, &other_fh, &a), EBADF);
+	ck_ok(fs_getattr(FS, other, NULL, &a));
+	st = tf_lstat("other");
+	tf_check_attr(&a.attr, &st);
+	ck_ok(fs_release(FS, node, fh, O_RDONLY, 0, 0));
+}
+END_TEST
+
 START_TEST(setattr_mode)
 {
 	uint64_t node = make("file", "x", 0644);
@@ -309,6 +338,7 @@ TCase *attrs_case(void)
 
 	tcase_add_test(tc, getattr_sees_the_host);
 	tcase_add_test(tc, getattr_by_handle);
+	tcase_add_test(tc, getattr_of_open_file);
 	tcase_add_test(tc, setattr_mode);
 	tcase_add_test(tc, setattr_owner);
 	tcase_add_test(tc, setattr_size);

@@ -268,6 +268,35 @@ START_TEST(flush_fsync_release)
 }
 END_TEST
 
+/* The host sees that the file is closed though nothing else is asked; the guest, that its handle is gone at once. */
+START_TEST(release_closes)
+{
+	uint64_t node, fh = tu_create(FS, TU_ROOT, "file", O_RDWR | O_CREAT, 0644, &node), other, other_fh;
+	int host = open(tu_path(&env, "file"), O_RDONLY | O_CLOEXEC);
+
+	other_fh = tu_create(FS, TU_ROOT, "other", O_RDWR | O_CREAT, 0644, &other);
+	/* A read lease is refused while anybody has the file open for writing. */
+	ck_assert_int_lt(fcntl(host, F_SETLEASE, F_RDLCK), 0);
+	ck_ok(fs_release(FS, node, fh, O_RDWR, 0, 0));
+	while (fcntl(host, F_SETLEASE, F_RDLCK) < 0) {
+		ck_assert_int_eq(errno, EAGAIN);
+		usleep(1000); /* the test's own time limit ends this */
+	}
+	ck_assert_int_eq(fcntl(host, F_SETLEASE, F_UNLCK), 0);
+	close(host);
+	ck_assert_int_eq(fs_read(FS, node, fh, rbuf, 1, 0, O_RDWR), -EBADF);
+	ck_err(fs_release(FS, node, fh, O_RDWR, 0, 0), EBADF);
+	ck_ok(fs_release(FS, other, other_fh, O_RDWR, 0, 0));
+	ck_assert_int_eq(fs_read(FS, other, other_fh, rbuf, 1, 0, O_RDWR), -EBADF);
+	ck_err(fs_release(FS, other, other_fh, O_RDWR, 0, 0), EBADF);
+	/* All that was closed can be opened again: nothing is left over of what nobody answers. */
+	for (int i = 0; i < 2000; i++) {
+		fh = tu_open_file(FS, node, O_RDWR);
+		ck_ok(fs_release(FS, node, fh, O_RDWR, 0, 0));
+	}
+}
+END_TEST
+
 /* Host and guest read each other's data at once: the server caches nothing. */
 START_TEST(host_and_guest_agree)
 {
@@ -332,6 +361,7 @@ TCase *data_case(void)
 	tcase_add_test(tc, direct_io);
 	tcase_add_test(tc, open_unlinked);
 	tcase_add_test(tc, flush_fsync_release);
+	tcase_add_test(tc, release_closes);
 	tcase_add_test(tc, host_and_guest_agree);
 	tcase_add_test(tc, many_handles);
 	return tc;
