@@ -43,7 +43,7 @@ static void usage(FILE *f)
 		"  --queues N,...         request queues (1)\n"
 		"  --rounds N             medians of N (3)\n"
 		"  --seconds S            for each measurement (0.5)\n"
-		"  --only NAME,...        these workloads; also start, idle, walk, plain\n"
+		"  --only NAME,...        these workloads; also start, idle, walk, plain, hop\n"
 		"  --walk FILES           files of the walk (0: none; a multiple of 1000)\n"
 		"  --dir DIR              where the share is made (/tmp)\n");
 }
@@ -180,6 +180,26 @@ static void run_plain(void)
 		}
 		printf("%-24s %-16s %10s %9s %9s %9.2f %8.0f\n", write ? "plain pwritev 1 MiB" : "plain preadv 1 MiB",
 		       "(no daemon)", "", "", "", median(cpu, opt.rounds), median(mb, opt.rounds));
+	}
+}
+
+static void run_hop(void)
+{
+	static const char *const names[] = { "one process", "two, by a socket", "two, by memory" };
+
+	for (int kind = HOP_NONE; kind <= HOP_MEMORY; kind++) {
+		double ops[ROUNDS], us[ROUNDS], cpu[ROUNDS];
+		struct measured m;
+
+		for (unsigned int r = 0; r < opt.rounds; r++) {
+			if (hop_run(opt.dir, opt.cpus, (enum bench_hop)kind, opt.seconds, &m))
+				opt.failed = true;
+			ops[r] = m.ops;
+			us[r] = m.p50_us;
+			cpu[r] = m.cpu_us;
+		}
+		printf("%-24s %-16s %10.0f %9.1f %9s %9.2f\n", kind ? "" : "hop (no daemon, mean)", names[kind],
+		       median(ops, opt.rounds), median(us, opt.rounds), "", median(cpu, opt.rounds));
 	}
 }
 
@@ -348,6 +368,8 @@ int main(int argc, char **argv)
 		run_set(work_mix);
 		if (wanted("plain"))
 			run_plain();
+		if (wanted("hop"))
+			run_hop();
 		if (wanted("start"))
 			run_start();
 		if (wanted("idle"))

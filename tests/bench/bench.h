@@ -169,4 +169,8 @@ extern const struct workload work_names[], work_data[], work_mix[];
 /* plain.c */
 int plain_run(const char *dir, bool write, double seconds, struct measured *m);
 
+/* hop.c */
+enum bench_hop { HOP_NONE, HOP_SOCKET, HOP_MEMORY };
+int hop_run(const char *dir, enum bench_cpus cpus, enum bench_hop kind, double seconds, struct measured *m);
+
 #endif
