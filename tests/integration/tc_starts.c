@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE 1
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "test-crash.h"
 
@@ -182,15 +183,24 @@ static bool forwarded(void)
 	return args && strstr(args, "--data-path=forwarded");
 }
 
-/* End the first process of each start, by what the monitor takes for its own mishap, until it gives up. */
+/* End the first process of each start, by what the monitor takes for its own mishap, until it gives up. On a busy machine one may be
+ * quicker than we are, and serves: then it begins again. */
 static void no_start_succeeds(void)
 {
 	struct kid k[CRASH_KIDS];
+	pid_t last = 0;
+	unsigned int seen = 0;
 
 	crash_kill(&env);
+	ck_assert_int_eq(setpriority(PRIO_PROCESS, 0, -20), 0);
 	while (!crash_said(&env, "the guest gets I/O errors from now on")) {
 		int n = kids_of(env.d.pid, k, CRASH_KIDS);
+		pid_t serving = kid_serving(env.d.pid);
 
+		seen = serving && serving == last ? seen + 1 : 0;
+		last = serving;
+		if (seen == 200) /* 100 ms: it is not about to serve, it does */
+			(void)kill(serving, SIGKILL);
 		for (int i = 0; i < n; i++)
 			if (!k[i].inner && !k[i].zombie && !strcmp(k[i].name, "virtiofsd-fswor"))
 				kill(k[i].pid, SIGTERM);
