@@ -49,6 +49,24 @@ static struct freq *next_read_4k(struct slot *s)
 	return page && share_page_is(page, s->at) ? NULL : slot_fail(s, "wrong contents");
 }
 
+static int begin_fgetattr(struct slot *s)
+{
+	struct fuse_getattr_in in = { .getattr_flags = FUSE_GETATTR_FH, .fh = s->lane->load->data_fh };
+
+	return slot_request(s, 0, FUSE_GETATTR, s->lane->load->data_node, &in, sizeof(in),
+			    sizeof(struct fuse_attr_out)) ? 0 : -ENOMEM;
+}
+
+static struct freq *next_fgetattr(struct slot *s)
+{
+	const struct fuse_attr_out *a;
+
+	if (!s->step)
+		return s->req[0];
+	a = slot_reply(s, sizeof(*a));
+	return a && a->attr.size == BENCH_DATA_SIZE ? NULL : slot_fail(s, "wrong attributes");
+}
+
 static uint64_t next_block(struct slot *s)
 {
 	return atomic_fetch_add(&s->lane->load->next_offset, BENCH_BLOCK) % BENCH_DATA_SIZE;
@@ -204,6 +222,7 @@ static int make_cold(struct load *l)
 }
 
 const struct workload work_data[] = {
+	{ .name = "fgetattr", .what = "attributes of an open file", .begin = begin_fgetattr, .next = next_fgetattr },
 	{ .name = "read4k", .what = "4 KiB anywhere in 64 MiB of page cache", .bytes = BENCH_PAGE,
 	  .begin = begin_read_4k, .next = next_read_4k },
 	{ .name = "write4k", .what = "4 KiB anywhere in 64 MiB of page cache", .bytes = BENCH_PAGE,
