@@ -11,21 +11,16 @@
 #include "fsworker/resolve.h"
 
 #include "common/crashpoint.h"
+#include "common/fs_local.h"
 
 #include <limits.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 
 /* A write of this size or smaller costs less than handing it on. */
 #define WRITE_INLINE_MAX 65536u
 
 #define OVERFLOW_ID 65534u /* the kernel's own stand-in for an id that cannot be told */
-
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
 
 /*
  * open_flags() - How a guest's file is opened
@@ -247,28 +242,10 @@ int answer_fsync(struct req *r)
 	return reply_empty(r);
 }
 
-/*
- * close_matters() - Does closing a file mean anything to its file system?
- *
- * Network file systems write back and tell errors at each close(), so FLUSH must be one there. The common local ones
- * have nothing to do.
- */
+/* close_matters() - Does closing a file mean anything to its file system? Then FLUSH must be a close(). */
 bool close_matters(int fd)
 {
-	struct statfs s;
-
-	if (fstatfs(fd, &s) < 0)
-		return true;
-	switch ((uint32_t)s.f_type) {
-	case EXT4_SUPER_MAGIC:
-	case XFS_SUPER_MAGIC:
-	case BTRFS_SUPER_MAGIC:
-	case TMPFS_MAGIC:
-	case F2FS_SUPER_MAGIC:
-		return false;
-	default:
-		return true;
-	}
+	return !fs_is_local(fd);
 }
 
 /* The share's own device stays what it is as long as this process runs; the number of any other may be used again. */
@@ -322,7 +299,10 @@ static int release(struct req *r, const struct ipc_release_req *q, bool quiet)
 	if (q->lock_owner)
 		locks_drop_owner(r->w->locks, q->nodeid, q->lock_owner);
 	locks_drop_handle(r->w->locks, q->nodeid, q->fh);
-	err = quiet ? 0 : reply_empty(r);
+	/* What came with it may count on the file being closed: the guest was told. */
+	if (quiet)
+		return 0;
+	err = reply_empty(r);
 	/* The guest does not wait for close(). A process before this one may have closed it already. */
 	if (h.t)
 		out_hold(r->out, h.index);

@@ -10,12 +10,14 @@
 #include "transport/handles.h"
 
 #include "common/crashpoint.h"
+#include "common/fs_local.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
 
 #define SHARDS 64u
 #define NODE_BUCKETS 1024u
+#define NODE_WALK_MAX 16u
 
 struct shard {
 	pthread_mutex_t lock;
@@ -158,6 +160,7 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 	h->fd = fd;
 	h->refs = 1;
 	h->open_flags = open_flags;
+	h->local = fs_is_local(fd);
 
 	pthread_mutex_t *lock = lock_of(t, fh);
 
@@ -252,11 +255,12 @@ struct handle *handles_get(struct handles *t, uint64_t fh)
 struct handle *handles_get_of_node(struct handles *t, uint64_t nodeid)
 {
 	struct handle *h;
+	unsigned n = 0;
 
 	if (__atomic_load_n(&t->open, __ATOMIC_RELAXED) == 0)
 		return NULL;
 	pthread_mutex_lock(&t->node_lock);
-	for (h = t->node[node_bucket(nodeid)]; h && h->nodeid != nodeid; h = h->next_of_node)
+	for (h = t->node[node_bucket(nodeid)]; h && h->nodeid != nodeid; h = ++n < NODE_WALK_MAX ? h->next_of_node : NULL)
 		;
 	if (h)
 		__atomic_add_fetch(&h->refs, 1, __ATOMIC_RELAXED);
@@ -281,10 +285,11 @@ void handle_put(struct handle *h)
 }
 
 /* handles_remove() - see handles.h. */
-bool handles_remove(struct handles *t, uint64_t fh)
+bool handles_remove(struct handles *t, uint64_t fh, uint64_t nodeid)
 {
 	uint32_t i = (uint32_t)fh;
 	struct handle *h = NULL;
+	bool plain;
 
 	if (i >= t->slots)
 		return false;
@@ -292,8 +297,9 @@ bool handles_remove(struct handles *t, uint64_t fh)
 	if (t->slot[i] && t->slot[i]->fh == fh)
 		h = detach(t, i);
 	pthread_mutex_unlock(lock_of(t, fh));
+	plain = h && h->nodeid == nodeid && h->local;
 	handle_put(h);
-	return h != NULL;
+	return plain;
 }
 
 /* handles_clear() - see handles.h. */

@@ -15,6 +15,7 @@ struct handle {
 	int fd;
 	uint32_t refs;        /* atomic */
 	uint32_t open_flags;  /* O_* that the guest asked for */
+	bool local;           /* see fs_local.h; constant */
 	bool suidgid;         /* atomic: the file has setuid or setgid bits, see handles_note_mode() */
 	bool no_nowait_read;  /* atomic: this file system cannot say "it would block" for a read */
 	bool no_nowait_write; /* atomic: the same for a write */
@@ -50,11 +51,11 @@ int handles_add(struct handles *t, uint64_t fh, uint64_t nodeid, int fd, uint32_
 struct handle *handles_get(struct handles *t, uint64_t fh);
 void handle_put(struct handle *h);
 
-/* handles_get_of_node() - the same, any handle of that inode. */
+/* handles_get_of_node() - the same, a handle of that inode, if one is soon found: rings wait for each other meanwhile. */
 struct handle *handles_get_of_node(struct handles *t, uint64_t nodeid);
 
-/* handles_remove() - the guest released it. Return whether it was there. */
-bool handles_remove(struct handles *t, uint64_t fh);
+/* handles_remove() - the guest released it. Return whether it was there, of that inode, on a local file system. */
+bool handles_remove(struct handles *t, uint64_t fh, uint64_t nodeid);
 
 /* handles_few() - are far fewer files open than may be? */
 bool handles_few(const struct handles *t);

@@ -139,6 +139,7 @@ struct queue {
 	bool out_urgent; /* somebody waits for what is in the batch */
 	bool link_dead;
 	bool link_reap; /* it died in this round: what was asked over it is still to be answered */
+	bool reaped; /* it was: the ring may have been left when the link was full, without a kick to come */
 	struct ipc_batch *out; /* in the state, as `in` */
 	struct ipc_dgram *in;
 

@@ -7,6 +7,7 @@
 #include "transport/queue_int.h"
 
 #include "common/spin.h"
+#include "ipc/roles.h"
 
 #include <event2/event.h>
 #include <sys/eventfd.h>
@@ -24,12 +25,23 @@ struct queue_loop {
 	struct spin spin;
 };
 
+/* After whatever was done. */
+static void finish_round(struct queue_loop *l)
+{
+	queue_finish_round(l->q);
+	if (likely(!l->q->reaped))
+		return;
+	l->q->reaped = false;
+	queue_run_ring(l->q);
+	queue_finish_round(l->q);
+}
+
 /* While more is likely to come soon it is looked for, and the guest need not kick. */
 static void run_ring(struct queue_loop *l)
 {
 	l->q->polling = l->spin.window_ns > 0;
 	queue_run_ring(l->q);
-	queue_finish_round(l->q);
+	finish_round(l);
 }
 
 /* Return false when nothing came and it is time to sleep. */
@@ -51,6 +63,8 @@ static bool poll_ring(struct queue_loop *l)
 	}
 	if (q->polling)
 		queue_poll_end(q);
+	if (unlikely(q->link_reap || q->reaped))
+		finish_round(l);
 	return found == FOUND_MAX;
 }
 
@@ -82,7 +96,7 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 			queue_loop_watch_link(l, !l->q->inherited, false); /* see link_open() */
 		queue_run_ring(l->q);
 	}
-	queue_finish_round(l->q);
+	finish_round(l);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -102,6 +116,7 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	link_flush(l->q);
+	finish_round(l);
 }
 
 /* queue_loop_new() - NULL: no memory or descriptors. */
@@ -161,7 +176,10 @@ void queue_loop_run(struct queue_loop *l)
 	while (!l->end) {
 		if (!more)
 			spin_sleeps(&l->spin);
-		event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | (more ? EVLOOP_NONBLOCK : EVLOOP_ONCE));
+		if (event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | (more ? EVLOOP_NONBLOCK : EVLOOP_ONCE)) < 0) {
+			log_err("ring %u: cannot wait for anything", l->q->index);
+			_exit(ROLE_EXIT_FAIL); /* the next process may be able to */
+		}
 		if (!more)
 			spin_woke(&l->spin);
 		more = !l->end && poll_ring(l);
@@ -214,6 +232,6 @@ void queue_loop_flush_soon(struct queue_loop *l)
 {
 	static const struct timeval soon = { .tv_usec = 1000 };
 
-	if (!evtimer_pending(l->late, NULL))
-		(void)evtimer_add(l->late, &soon);
+	if (!evtimer_pending(l->late, NULL) && evtimer_add(l->late, &soon))
+		link_flush(l->q);
 }

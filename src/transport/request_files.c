@@ -165,18 +165,19 @@ void request_write(struct request *r, const struct fuse_req *fr)
 }
 
 /*
- * The guest learns nothing from the answer to RELEASE, and does not wait for it. So where closing is all there is to do it is told
- * at once, and the fsworker with the next question, or soon (link_end_round()). A lock must have ended when its holder hears that it
- * has; a handle that was not granted may not be there at all; and when files are about to run out, each counts.
+ * The guest learns nothing from the answer to RELEASE. So where closing is all there is to do it is told at once, and the
+ * fsworker with the next question, which is served after it, or soon (link_end_round()). A lock must have ended when its holder hears
+ * that it has; on a network file system much may follow from a close; a handle that was not granted may not be there at all; and when
+ * files are about to run out, each counts.
  */
 static bool release_is_quiet(struct request *r, const struct fw_release_in *in)
 {
 	const struct fuse_dev *dev = r->q->dev;
-	bool granted = handles_remove(dev->handles, in->fh);
+	bool plain = handles_remove(dev->handles, in->fh, r->nodeid);
 
 	if (r->q->asked)
 		return r->q->asked->type == IPC_CLOSE;
-	return granted && !(in->release_flags & FW_RELEASE_FLOCK_UNLOCK) && !__atomic_load_n(&dev->locks, __ATOMIC_RELAXED) &&
+	return plain && !(in->release_flags & FW_RELEASE_FLOCK_UNLOCK) && !__atomic_load_n(&dev->locks, __ATOMIC_RELAXED) &&
 	       handles_few(dev->handles);
 }
 

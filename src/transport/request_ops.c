@@ -102,8 +102,8 @@ void request_batch_forget(struct request *r, const struct fuse_req *fr)
 	request_end(r, 0);
 }
 
-/* An open file tells its attributes itself. False: ask the fsworker, also when fstat() fails: a file server below may not like who
- * this process is. */
+/* An open file tells its attributes itself. False: ask the fsworker. So where a file server may tell another user something else, or
+ * keep this thread waiting; and where there are setuid or setgid bits, or were: it must know them, too, for the next OPEN. */
 static bool attr_of_open(struct request *r, const struct fw_getattr_in *in)
 {
 	struct handle *h;
@@ -116,14 +116,14 @@ static bool attr_of_open(struct request *r, const struct fw_getattr_in *in)
 		h = handles_get(r->q->dev->handles, in->fh);
 	else
 		h = handles_get_of_node(r->q->dev->handles, r->nodeid);
-	told = h && h->nodeid == r->nodeid && fstat(h->fd, &st) == 0;
+	told = h && h->nodeid == r->nodeid && h->local && !__atomic_load_n(&h->suidgid, __ATOMIC_RELAXED) &&
+	       fstat(h->fd, &st) == 0 && !(st.st_mode & (S_ISUID | S_ISGID));
 	if (told) {
 		struct fw_attr_out out = {
 			.attr_valid = r->q->dev->timeout.sec,
 			.attr_valid_nsec = r->q->dev->timeout.nsec,
 		};
 
-		handles_note_mode(r->q->dev->handles, r->nodeid, st.st_mode);
 		fuse_encode_stat(&st, &out.attr);
 		request_reply(r, 0, &out, sizeof(out));
 	}

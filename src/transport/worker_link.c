@@ -247,6 +247,7 @@ void link_cancel_inherited(struct queue *q)
 /* The fsworker will answer none of what it was asked: each gets EIO. */
 static void reap(struct queue *q)
 {
+	q->reaped = true;
 	ipc_batch_reset(q->out);
 	__atomic_store_n(&q->state->commit, q->state->commit & ~(uint64_t)STATE_COMMIT_USED, __ATOMIC_RELEASE);
 	q->out_full = false;
@@ -426,11 +427,16 @@ void link_end_round(struct queue *q)
 	for (uint32_t i = 0; unlikely(q->ncancels) && i < q->nslots && !q->out_full; i++)
 		if (q->slots[i]->cancel)
 			link_cancel(q->slots[i]);
-	/* FORGETs and closed handles ride along with the next question. They lie in the state: a death delays them, no more. */
-	if (q->out_urgent || q->stopping || q->out->used > QUIET_MAX)
+	/* FORGETs and closed handles ride along with the next question. They lie in the state: a death delays them, no more. On the hiprio
+	 * ring no question follows, and what another ring asks may count on what was forgotten. */
+	if (q->out_urgent || q->stopping || q->index == 0 || q->out->used > QUIET_MAX)
 		link_flush(q);
 	else if (q->out->used)
 		queue_loop_flush_soon(q->loop);
+	if (unlikely(q->link_reap)) {
+		q->link_reap = false;
+		reap(q);
+	}
 }
 
 /* Answers ------------------------------------------------------------------------------------------- */

@@ -33,8 +33,8 @@ START_TEST(ids)
 	ck_assert_int_eq(handles_add(t, FH(1, 3), 10, null_fd(), 0, S_IFREG), -EEXIST);
 	h = handles_get(t, FH(1, 3));
 	ck_assert_ptr_nonnull(h);
-	handles_remove(t, FH(2, 3)); /* somebody else's */
-	handles_remove(t, FH(1, 3));
+	handles_remove(t, FH(2, 3), 10); /* somebody else's */
+	handles_remove(t, FH(1, 3), 10);
 	ck_assert(is_open(fd)); /* still in use */
 	ck_assert_ptr_null(handles_get(t, FH(1, 3)));
 	handle_put(h);
@@ -53,7 +53,7 @@ START_TEST(descriptors_are_bounded)
 		ck_assert(handles_reserve(t));
 		ck_assert_int_eq(handles_add(t, FH(i + 1, 1), 10, null_fd(), O_RDWR, S_IFREG), 0);
 		used[i] = handles_get(t, FH(i + 1, 1));
-		handles_remove(t, FH(i + 1, 1));
+		handles_remove(t, FH(i + 1, 1), 10);
 	}
 	ck_assert(!handles_reserve(t));
 	handle_put(used[2]);
@@ -135,7 +135,7 @@ static void *churn(void *arg)
 		struct handle *h = handles_get(shared, FH(gen, slot));
 
 		handles_note_mode(shared, slot, S_IFREG | 0755);
-		handles_remove(shared, FH(gen, slot));
+		handles_remove(shared, FH(gen, slot), slot);
 		ck_assert(is_open(h->fd));
 		handle_put(h);
 		handle_put(handles_get(shared, FH(gen, (slot + 1) % 4)));
