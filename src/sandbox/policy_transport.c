@@ -22,7 +22,7 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("recvmmsg", "the VMM's messages: it has the kernel write down how much it took, which a process may not live to do"),
 	ALLOW("sendmmsg", "replies to the VMM, likewise"),
 	ALLOW("shutdown", "ends the VMM's connection or a link that broke the protocol"),
-	ALLOW("fstatfs", "page size of guest memory: huge pages?"),
+	ALLOW("fstatfs", "page size of guest memory: huge pages? Is a granted file on a local file system?"),
 	ALLOW_IF("memfd_create", ONLY_BITS(1, MFD_CLOEXEC | MFD_ALLOW_SEALING | 8 /* MFD_NOEXEC_SEAL */),
 		 "the in-flight region that the VMM asks for"),
 	ALLOW_IF("fcntl", IS(1, F_ADD_SEALS), "the in-flight region cannot shrink under its readers"),

@@ -3,7 +3,7 @@
  * Role: transport. Distrusted: the fsworker; an answer must be of the type that was asked for and carry the tag of a request
  * that waits for it. Whatever is not is a breach of the protocol, and ends the channel.
  *
- * Questions are batched: they leave with link_flush() at the end of a round. The link never blocks this thread: when
+ * Questions are batched: they leave with link_flush() at the end of a round, what nobody waits for with the next question or soon. The link never blocks this thread: when
  * it is full the ring is not popped until it takes more, while answers are still read, so that the two sides cannot wait
  * for each other.
  *
@@ -11,8 +11,8 @@
  * twice, nor lose an answer. Both batches lie in memory that outlives it (state.h).
  *
  * A question: its bytes are written beyond what `commit` covers; then the row of its chain, which says where it ends and
- * what tag it has; then `commit` covers it (link_commit(), when the request's function has returned); then, at the latest at
- * the end of the round, the batch is sent; then `commit` is one word for "the next batch, and nothing in it".
+ * what tag it has; then `commit` covers it (link_commit(), when the request's function has returned); then the batch is sent,
+ * at the end of the round if somebody waits for an answer; then `commit` is one word for "the next batch, and nothing in it".
  *
  *	death				what the next process finds, and does
  *	before the row			no row of this ticket: decodes the chain anew
@@ -21,7 +21,7 @@
  *	after sendmsg()			the same; the fsworker drops a datagram that has the number of the one before it
  *	after the new commit		a row of a batch before this one: the request waits for the answer
  *
- * Nobody answers a FORGET. Its head is only given back after the commit, and made visible later still; a successor that
+ * Nobody answers a FORGET or a CLOSE. Its head is only given back after the commit, and made visible later still; a successor that
  * finds it in flight and its row covered gives it back, and nothing else.
  *
  * A datagram of answers: the kernel's one copy brings it into the state. It stays there until the heads of all of its requests

@@ -56,9 +56,22 @@ START_TEST(getattr_by_handle)
 }
 END_TEST
 
-/* Of an open file, all that changes at the host: by its handle, by its nodeid, and by no handle of another file. */
+static void same_both_ways(uint64_t node, uint64_t fh, const char *name)
+{
+	struct stat st = tf_lstat(name);
+	struct fuse_attr_out a;
+
+	ck_ok(fs_getattr(FS, node, &fh, &a));
+	tf_check_attr(&a.attr, &st);
+	ck_ok(fs_getattr(FS, node, NULL, &a));
+	tf_check_attr(&a.attr, &st);
+}
+
+/* Of an open file, all that changes at the host: by its handle, by its nodeid, and by no handle of another file. With setuid and
+ * setgid bits and without: who answers is not the same. */
 START_TEST(getattr_of_open_file)
 {
+	static const mode_t modes[] = { 0751, 06751, 0640, 02711, 0600 };
 	struct timespec times[2] = { { 1234567890, 123456789 }, { 1111111111, 987654321 } };
 	uint64_t node = make("file", "12345", 0644), other = make("other", "1", 0600);
 	uint64_t fh = tu_open_file(FS, node, O_RDONLY), other_fh = tu_open_file(FS, other, O_RDONLY);
@@ -67,14 +80,13 @@ START_TEST(getattr_of_open_file)
 
 	ck_assert_int_eq(truncate(tu_path(&env, "file"), 123456), 0);
 	ck_assert_int_eq(chown(tu_path(&env, "file"), 11, 12), 0);
-	ck_assert_int_eq(chmod(tu_path(&env, "file"), 06751), 0);
 	ck_assert_int_eq(link(tu_path(&env, "file"), tu_path(&env, "second")), 0);
 	ck_assert_int_eq(utimensat(AT_FDCWD, tu_path(&env, "file"), times, 0), 0);
-	st = tf_lstat("file");
-	ck_ok(fs_getattr(FS, node, &fh, &a));
-	tf_check_attr(&a.attr, &st);
-	ck_ok(fs_getattr(FS, node, NULL, &a));
-	tf_check_attr(&a.attr, &st);
+	same_both_ways(node, fh, "file");
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		ck_assert_int_eq(chmod(tu_path(&env, "file"), modes[i]), 0);
+		same_both_ways(node, fh, "file");
+	}
 	ck_err(fs_getattr(FS, node, &other_fh, &a), EBADF);
 	ck_ok(fs_release(FS, other, other_fh, O_RDONLY, 0, 0));
 	ck_err(fs_getattr(FS, other, &other_fh, &a), EBADF);
