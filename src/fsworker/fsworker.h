@@ -163,7 +163,12 @@ void session_release(struct req *r);
 /* op_lookup.c, for the other families */
 void entry_fill(const struct fsworker *w, struct ipc_entry *e, uint64_t nodeid, const struct inode_use *parent,
 		const struct statx *st);
-int entry_of_name(struct fsworker *w, const struct inode_use *parent, const struct name *name, bool maybe_known,
+enum entry_how {
+	ENTRY_NEW,    /* it is not in the table */
+	ENTRY_KNOWN,  /* it may be */
+	ENTRY_LISTED, /* it may be, and may be told of without being opened */
+};
+int entry_of_name(struct fsworker *w, const struct inode_use *parent, const struct name *name, enum entry_how how,
 		  struct ipc_entry *e) NODISCARD;
 int entry_of_fd(struct fsworker *w, const struct inode_use *parent, int *path_fd, struct ipc_entry *e) NODISCARD;
 int parent_and_name(struct req *r, uint64_t nodeid, struct inode_use *parent, struct name *name) NODISCARD;

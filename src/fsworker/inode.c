@@ -4,7 +4,7 @@
  * (slots.h); a slot that is found in a chain under the lock is valid, because whoever makes it invalid takes it
  * out of its chain first, under the same lock.
  */
-#include "fsworker/inode.h"
+#include "fsworker/inode_inner.h"
 
 #include "common/crashpoint.h"
 #include "common/log.h"
@@ -15,7 +15,8 @@
 
 #define SHARD_HEADS_MIN 16u
 
-static uint64_t key_hash(const struct inode_table *t, const struct inode_key *k)
+/* inode_hash() - see inode_inner.h. */
+uint64_t inode_hash(const struct inode_table *t, const struct inode_key *k)
 {
 	uint64_t h = k->ino ^ t->seed;
 
@@ -25,27 +26,13 @@ static uint64_t key_hash(const struct inode_table *t, const struct inode_key *k)
 	return h ^ (h >> 31);
 }
 
-static struct inode_shard *shard_of(struct inode_table *t, uint64_t hash)
-{
-	return &t->shard[hash % INODE_SHARDS];
-}
-
 static uint32_t *head_of(struct inode_shard *sh, uint64_t hash)
 {
 	return &sh->heads[(hash / INODE_SHARDS) & sh->mask];
 }
 
-static struct inode_key key_of_statx(const struct statx *st)
-{
-	return (struct inode_key){ .ino = st->stx_ino, .dev = statx_dev(st), .mnt_id = st->stx_mnt_id };
-}
-
-static struct inode_key key_of_slot(const struct inode_slot *s)
-{
-	return (struct inode_key){ .ino = s->ino, .dev = s->dev, .mnt_id = s->mnt_id };
-}
-
-static uint32_t chain_find(struct inode_table *t, struct inode_shard *sh, uint64_t hash, const struct inode_key *k)
+/* inode_chain_find() - see inode_inner.h. */
+uint32_t inode_chain_find(struct inode_table *t, struct inode_shard *sh, uint64_t hash, const struct inode_key *k)
 {
 	uint32_t i = *head_of(sh, hash);
 
@@ -73,8 +60,8 @@ static void shard_grow(struct inode_table *t, struct inode_shard *sh)
 	sh->mask = mask;
 	for (uint32_t b = 0; b <= old_mask; b++) {
 		for (uint32_t i = old[b], next; i; i = next) {
-			struct inode_key k = key_of_slot(&t->slots[i]);
-			uint32_t *head = head_of(sh, key_hash(t, &k));
+			struct inode_key k = inode_key_of_slot(&t->slots[i]);
+			uint32_t *head = head_of(sh, inode_hash(t, &k));
 
 			next = t->ids.next[i];
 			t->ids.next[i] = *head;
@@ -84,7 +71,8 @@ static void shard_grow(struct inode_table *t, struct inode_shard *sh)
 	free(old);
 }
 
-static void chain_insert(struct inode_table *t, struct inode_shard *sh, uint64_t hash, uint32_t index)
+/* inode_chain_insert() - see inode_inner.h. */
+void inode_chain_insert(struct inode_table *t, struct inode_shard *sh, uint64_t hash, uint32_t index)
 {
 	uint32_t *head;
 
@@ -138,6 +126,7 @@ int inode_table_init(struct inode_table *t, void *slots, uint64_t count, uint32_
 	t->slots = slots;
 	t->fd_limit = t->cool.fd_cache = fd_limit;
 	t->generation = generation;
+	pthread_mutex_init(&t->cool.lock, NULL);
 	t->fds = calloc(count, sizeof(*t->fds));
 	/* Who may choose inode numbers on the host's file system should not choose our chains with them. */
 	if (random)
@@ -191,7 +180,8 @@ void inode_set_fd(struct inode_table *t, uint32_t index, int fd)
 		;
 }
 
-static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struct statx *st, uint64_t nlookup)
+/* All but its state and what it is had by. */
+static void slot_fill(struct inode_table *t, uint32_t index, const struct statx *st, uint64_t nlookup)
 {
 	struct inode_slot *s = &t->slots[index];
 	bool born = st->stx_mask & STATX_BTIME;
@@ -204,10 +194,14 @@ static void slot_fill(struct inode_table *t, uint32_t index, int fd, const struc
 	s->mnt_id = st->stx_mnt_id;
 	s->btime_sec = born ? st->stx_btime.tv_sec : 0;
 	s->btime_nsec = born ? st->stx_btime.tv_nsec : 0;
-	s->handle_len = 0;
-	inode_set_fd(t, index, fd);
+	s->handle_len = s->name_len = 0;
+}
+
+static void slot_live(struct inode_table *t, uint32_t index)
+{
 	CRASHPOINT("filling");
-	__atomic_store_n(&s->state, INODE_LIVE, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->slots[index].state, INODE_LIVE, __ATOMIC_RELEASE);
+	CRASHPOINT("filled");
 }
 
 /* The guest is told of an object once more; under its shard's lock. */
@@ -233,199 +227,18 @@ static void count_lookup(struct inode_table *t, uint32_t index)
  */
 int inode_set_root(struct inode_table *t, int fd, const struct statx *st)
 {
-	struct inode_key key = key_of_statx(st);
-	uint64_t hash = key_hash(t, &key);
-	struct inode_shard *sh = shard_of(t, hash);
+	struct inode_key key = inode_key_of_statx(st);
+	uint64_t hash = inode_hash(t, &key);
+	struct inode_shard *sh = inode_shard_of(t, hash);
 
-	slot_fill(t, INODE_ROOT, fd, st, UINT64_MAX);
+	slot_fill(t, INODE_ROOT, st, UINT64_MAX);
+	inode_set_fd(t, INODE_ROOT, fd);
+	slot_live(t, INODE_ROOT);
 	pthread_mutex_lock(&sh->lock);
-	chain_insert(t, sh, hash, INODE_ROOT);
+	inode_chain_insert(t, sh, hash, INODE_ROOT);
 	pthread_mutex_unlock(&sh->lock);
 	slots_publish(&t->ids, INODE_ROOT, 0);
 	return 0;
-}
-
-/* A slot that a journal names, or NULL. */
-static struct inode_slot *named_slot(const struct inode_table *t, uint32_t index)
-{
-	return index > INODE_ROOT && index < t->ids.count ? &t->slots[index] : NULL;
-}
-
-/*
- * inode_settle() - Let the one change of a count that was under way have happened, or not have happened
- * @t:	Table in the memory of the process before, not restored yet
- * @j:	Journal of the request
- *
- * The note says what the count is then, so this comes first, for every link: inode_undo() of one changes counts that another's
- * note may be about.
- */
-void inode_settle(struct inode_table *t, struct journal *j)
-{
-	struct inode_slot *s;
-
-	j->counted = MIN(j->counted, JOURNAL_COUNTS);
-	if (j->counting == j->counted + 1 && j->counted < JOURNAL_COUNTS) {
-		s = named_slot(t, j->slot[j->counted]);
-		if (s && s->state == INODE_LIVE)
-			s->nlookup = j->before;
-		journal_order();
-	}
-	j->counting = j->counted;
-	/* Items that changed nothing are counted by `forgot` alone. */
-	if (j->forgetting == j->forgot + 1) {
-		s = named_slot(t, j->forget_slot);
-		if (s && s->state == INODE_LIVE)
-			s->nlookup = j->forget_after;
-		journal_order();
-		j->forgot = j->forgetting;
-	}
-}
-
-/*
- * inode_undo() - Take back the lookups that a request had counted which will be served again
- * @t:	Table in the memory of the process before, not restored yet
- * @j:	Journal of the request; those of all links are settled
- *
- * In memory only: a slot whose count is 0 is dropped by inode_restore().
- */
-void inode_undo(struct inode_table *t, struct journal *j)
-{
-	struct inode_slot *s;
-
-	/* Who does this may be killed, too: each step is either not done, or the note says what it comes to. */
-	while (j->counted) {
-		uint32_t i = j->counted - 1;
-
-		s = named_slot(t, j->slot[i]);
-		if (s && j->undoing != i + 1) {
-			j->undo_to = s->nlookup - (s->nlookup && s->nlookup != UINT64_MAX);
-			journal_order();
-			j->undoing = i + 1;
-			journal_order();
-			CRASHPOINT("undoing");
-		}
-		if (s && s->state == INODE_LIVE)
-			s->nlookup = j->undo_to;
-		journal_order();
-		CRASHPOINT("undone");
-		j->counting = i;
-		j->counted = i;
-		journal_order();
-	}
-	/* The request is served again under the same note, and may be undone again: that is another undoing. */
-	j->undoing = 0;
-}
-
-/* Could this be what a sound process has written? */
-static bool slot_is_sound(const struct inode_slot *s)
-{
-	return s->state == INODE_LIVE && s->nlookup != 0 && s->handle_len <= INODE_HANDLE_MAX &&
-	       s->btime_nsec < 1000000000u;
-}
-
-/* Go on with an inode, if the descriptor is the one of its slot. False: it is not. */
-static bool adopt(struct inode_table *t, uint32_t index, int fd)
-{
-	struct inode_slot *s = &t->slots[index];
-	struct inode_key key = key_of_slot(s);
-	uint64_t hash = key_hash(t, &key);
-	struct inode_shard *sh = shard_of(t, hash);
-	struct statx st;
-
-	if (resolve_statx_fd(fd, 0, &st) < 0 || st.stx_ino != s->ino || statx_dev(&st) != s->dev ||
-	    st.stx_mnt_id != s->mnt_id || ((st.stx_mode ^ s->mode) & S_IFMT) ||
-	    atomic_load_explicit(&t->fd_used, memory_order_relaxed) >= t->fd_limit)
-		return false;
-	pthread_mutex_lock(&sh->lock);
-	if (chain_find(t, sh, hash, &key)) {
-		pthread_mutex_unlock(&sh->lock);
-		return false;
-	}
-	chain_insert(t, sh, hash, index);
-	pthread_mutex_unlock(&sh->lock);
-	atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed);
-	s->mode = st.stx_mode;
-	inode_set_fd(t, index, fd);
-	slots_restore(&t->ids, index, s->generation, true);
-	return true;
-}
-
-/* Go on with an inode of which the process before had no descriptor. What it is will be checked when it is wanted. */
-static bool adopt_cold(struct inode_table *t, uint32_t index)
-{
-	struct inode_slot *s = &t->slots[index];
-	struct inode_key key = key_of_slot(s);
-	uint64_t hash = key_hash(t, &key);
-	struct inode_shard *sh = shard_of(t, hash);
-
-	if (!t->cool.keeper || chain_find(t, sh, hash, &key))
-		return false;
-	chain_insert(t, sh, hash, index);
-	t->fds[index] = -1;
-	atomic_store(&t->cool.started, true);
-	slots_restore_cold(&t->ids, index, s->generation);
-	return true;
-}
-
-/* Nobody's any more, whatever it was. */
-static void abandon(struct inode_table *t, uint32_t index)
-{
-	struct inode_slot *s = &t->slots[index];
-
-	/* Also of a free one: the process before may have been killed before it counted its generation up. */
-	s->state = INODE_FREE;
-	s->generation += s->generation != UINT32_MAX;
-	t->fds[index] = -1;
-	slots_restore(&t->ids, index, s->generation, false);
-}
-
-/*
- * inode_restore() - Take over the inodes of a process before this one
- * @t:		Table with nothing but its root, in the memory of that process
- * @fetch:	How to get its descriptors
- * @arg:	For fetch
- * @lost:	Counted up: those that were dropped although the guest had them
- *
- * Before the first request. What that process wrote is not believed, a guest may have taken it over: each slot is checked
- * against its descriptor. One that does not stand the test is dropped, and its nodeid is stale.
- *
- * Return: 0, or -errno when the descriptors could not be asked for: nothing is dropped for that
- */
-int inode_restore(struct inode_table *t, fetch_fn *fetch, void *arg, uint32_t *lost)
-{
-	uint32_t index[FETCH_BATCH], n, i = INODE_ROOT;
-	uint32_t held[FETCH_BATCH];
-	int fds[FETCH_BATCH], r = 0;
-
-	do {
-		for (n = 0; n < FETCH_BATCH && (i = slots_next_used(&t->ids, i)) != 0;) {
-			const struct inode_slot *s = &t->slots[i];
-
-			if (slot_is_sound(s) && s->held == 0 && s->handle_len && adopt_cold(t, i)) {
-				continue;
-			} else if (slot_is_sound(s)) {
-				index[n] = i;
-				held[n++] = s->held;
-			} else {
-				*lost += s->state == INODE_LIVE && s->nlookup != 0;
-				abandon(t, i);
-			}
-		}
-		if (n)
-			r = fetch(arg, held, fds, n);
-		for (uint32_t k = 0; r == 0 && k < n; k++) {
-			if (fds[k] >= 0 && adopt(t, index[k], fds[k])) {
-				CRASHPOINT("adopted");
-				continue;
-			}
-			close_fd(&fds[k]);
-			if (t->slots[index[k]].handle_len && adopt_cold(t, index[k]))
-				continue;
-			abandon(t, index[k]);
-			++*lost;
-		}
-	} while (i && r == 0);
-	return r;
 }
 
 /*
@@ -475,6 +288,7 @@ static void slot_clear(struct inode_table *t, uint32_t index)
 	__atomic_store_n(&s->state, INODE_FREE, __ATOMIC_RELEASE);
 	CRASHPOINT("clearing");
 	s->generation++;
+	inode_end_name(t, index);
 	t->fds[index] = -1;
 	if (!cold && (uint32_t)fd < t->cool.nfds)
 		atomic_store_explicit(&t->cool.slot_of_fd[fd], 0, memory_order_relaxed);
@@ -516,44 +330,85 @@ static bool slot_shows(const struct inode_table *t, uint32_t index, const struct
 	return slot_same(s, st) && (birth_known(s, st) || !slots_cold(&t->ids, index));
 }
 
-/*
- * inode_find() - The nodeid of an object that was seen by name, counted as one more lookup
- * @t:	Table
- * @st:	What statx() said of the name
- *
- * Between that call and this one the object may have gone and its number been used again, hence the look at the
- * birth time; when in doubt the answer is "unknown", and the caller opens the name and asks inode_intern().
- *
- * Return: nodeid, 0 when the object is not in the table
- */
-uint64_t inode_find(struct inode_table *t, const struct statx *st)
+/* A new slot for an object that is known by its name. Under the shard's lock. Return: slot, 0 when there is none left. */
+static uint32_t add_named(struct inode_table *t, struct inode_shard *sh, uint64_t hash, uint64_t parent, const struct name *name,
+			  const struct statx *st)
 {
-	struct inode_key key = key_of_statx(st);
-	uint64_t hash = key_hash(t, &key);
-	struct inode_shard *sh = shard_of(t, hash);
+	uint32_t i = slots_take(&t->ids, (uint32_t)hash);
+
+	if (!i)
+		return 0;
+	journal_counting(i, 0);
+	slot_fill(t, i, st, 1);
+	inode_set_name(t, i, parent, name);
+	slot_live(t, i);
+	journal_counted();
+	inode_chain_insert(t, sh, hash, i);
+	slots_publish_cold(&t->ids, i);
+	return i;
+}
+
+/* Find, or add, an object that was seen by name. */
+static uint64_t see(struct inode_table *t, uint64_t parent, const struct name *name, const struct statx *st, bool add)
+{
+	struct inode_key key = inode_key_of_statx(st);
+	uint64_t hash = inode_hash(t, &key);
+	struct inode_shard *sh = inode_shard_of(t, hash);
 	uint64_t nodeid = 0;
 	uint32_t i;
 
 	pthread_mutex_lock(&sh->lock);
-	i = chain_find(t, sh, hash, &key);
-	if (i && slot_shows(t, i, st)) {
+	i = inode_chain_find(t, sh, hash, &key);
+	if (!i && add) {
+		i = add_named(t, sh, hash, parent, name, st);
+	} else if (i && slot_shows(t, i, st) && !inode_named_else(t, i, parent, name)) {
 		count_lookup(t, i);
 		__atomic_store_n(&t->slots[i].mode, st->stx_mode, __ATOMIC_RELAXED);
-		nodeid = slots_id(&t->ids, i);
+	} else {
+		i = 0;
 	}
+	if (i)
+		nodeid = slots_id(&t->ids, i);
 	pthread_mutex_unlock(&sh->lock);
 	return nodeid;
+}
+
+/*
+ * inode_find() - The nodeid of an object that was seen by name, counted as one more lookup
+ * @t:		Table
+ * @parent:	Nodeid of the directory
+ * @name:	Name in it
+ * @st:		What statx() said of the name
+ *
+ * Between that call and this one the object may have gone and its number been used again, hence the look at the
+ * birth time; when in doubt the answer is "unknown", and the caller opens the name and asks inode_intern().
+ *
+ * Return: nodeid, 0 when the object is not in the table, or is to be opened by this name
+ */
+uint64_t inode_find(struct inode_table *t, uint64_t parent, const struct name *name, const struct statx *st)
+{
+	return see(t, parent, name, st, false);
+}
+
+/*
+ * inode_list() - The same for what was seen in a listing: what is not known is added without opening it, where that can be
+ *
+ * Return: nodeid, 0 when the object is to be opened
+ */
+uint64_t inode_list(struct inode_table *t, uint64_t parent, const struct name *name, const struct statx *st)
+{
+	return see(t, parent, name, st, inode_may_name(st, name));
 }
 
 /* inode_known() - Is there an object of this identity in the table? Only a hint: it may go at any time. */
 bool inode_known(struct inode_table *t, const struct inode_key *key)
 {
-	uint64_t hash = key_hash(t, key);
-	struct inode_shard *sh = shard_of(t, hash);
+	uint64_t hash = inode_hash(t, key);
+	struct inode_shard *sh = inode_shard_of(t, hash);
 	bool known;
 
 	pthread_mutex_lock(&sh->lock);
-	known = chain_find(t, sh, hash, key) != 0;
+	known = inode_chain_find(t, sh, hash, key) != 0;
 	pthread_mutex_unlock(&sh->lock);
 	return known;
 }
@@ -562,13 +417,13 @@ bool inode_known(struct inode_table *t, const struct inode_key *key)
  * false when it is cold and another object may have its number by now. */
 uint32_t inode_find_slot(struct inode_table *t, const struct statx *st, bool *sure)
 {
-	struct inode_key key = key_of_statx(st);
-	uint64_t hash = key_hash(t, &key);
-	struct inode_shard *sh = shard_of(t, hash);
+	struct inode_key key = inode_key_of_statx(st);
+	uint64_t hash = inode_hash(t, &key);
+	struct inode_shard *sh = inode_shard_of(t, hash);
 	uint32_t i;
 
 	pthread_mutex_lock(&sh->lock);
-	i = chain_find(t, sh, hash, &key);
+	i = inode_chain_find(t, sh, hash, &key);
 	if (i == INODE_ROOT || (i && !slots_get(&t->ids, slots_id(&t->ids, i))))
 		i = 0;
 	*sure = i && slot_shows(t, i, st);
@@ -590,13 +445,14 @@ int inode_may_add(struct inode_table *t)
 	return inode_make_room(t);
 }
 
-static struct inode_shard *lock_shard_of_slot(struct inode_table *t, uint32_t index, uint64_t *hash)
+/* inode_lock_shard() - The shard of a slot in use, locked; its hash */
+struct inode_shard *inode_lock_shard(struct inode_table *t, uint32_t index, uint64_t *hash)
 {
-	struct inode_key key = key_of_slot(&t->slots[index]);
+	struct inode_key key = inode_key_of_slot(&t->slots[index]);
 	struct inode_shard *sh;
 
-	*hash = key_hash(t, &key);
-	sh = shard_of(t, *hash);
+	*hash = inode_hash(t, &key);
+	sh = inode_shard_of(t, *hash);
 	pthread_mutex_lock(&sh->lock);
 	return sh;
 }
@@ -609,7 +465,7 @@ static struct inode_shard *lock_shard_of_slot(struct inode_table *t, uint32_t in
 void inode_drop_gone(struct inode_table *t, uint32_t index)
 {
 	uint64_t hash;
-	struct inode_shard *sh = lock_shard_of_slot(t, index, &hash);
+	struct inode_shard *sh = inode_lock_shard(t, index, &hash);
 
 	t->slots[index].nlookup = 0;
 	if (slots_revoke(&t->ids, index))
@@ -621,9 +477,9 @@ void inode_drop_gone(struct inode_table *t, uint32_t index)
 bool inode_is(struct inode_table *t, uint32_t index, const struct statx *st)
 {
 	uint64_t hash;
-	struct inode_shard *sh = lock_shard_of_slot(t, index, &hash);
+	struct inode_shard *sh = inode_lock_shard(t, index, &hash);
 	const struct inode_slot *s = &t->slots[index];
-	struct inode_key key = key_of_statx(st);
+	struct inode_key key = inode_key_of_statx(st);
 	bool same = s->ino == key.ino && s->dev == key.dev && s->mnt_id == key.mnt_id && slot_same(s, st);
 
 	pthread_mutex_unlock(&sh->lock);
@@ -659,9 +515,9 @@ static int settle(struct inode_table *t, uint32_t index, bool other)
  */
 int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_t *nodeid)
 {
-	struct inode_key key = key_of_statx(st);
-	uint64_t hash = key_hash(t, &key);
-	struct inode_shard *sh = shard_of(t, hash);
+	struct inode_key key = inode_key_of_statx(st);
+	uint64_t hash = inode_hash(t, &key);
+	struct inode_shard *sh = inode_shard_of(t, hash);
 	int r = 0, known_fd = -1;
 	uint32_t i;
 
@@ -671,7 +527,7 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 		bool other;
 
 		pthread_mutex_lock(&sh->lock);
-		i = chain_find(t, sh, hash, &key);
+		i = inode_chain_find(t, sh, hash, &key);
 		if (!i || slot_shows(t, i, st) || !slots_cold(&t->ids, i) || !slots_get(&t->ids, slots_id(&t->ids, i)))
 			break;
 		other = !slot_same(&t->slots[i], st);
@@ -688,16 +544,20 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 		s->btime_sec = st->stx_mask & STATX_BTIME ? st->stx_btime.tv_sec : 0;
 		s->btime_nsec = st->stx_mask & STATX_BTIME ? st->stx_btime.tv_nsec : 0;
 		known_fd = take_fd(fd);
+		/* It is known by another name, and this may be the one that stays. */
+		if (unlikely(s->name_len) && atomic_load_explicit(&t->fd_used, memory_order_relaxed) < t->fd_limit)
+			(void)inode_give_fd(t, i, &known_fd);
 	} else if (atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed) >= t->fd_limit) {
 		r = -ENFILE;
 	} else {
 		i = slots_take(&t->ids, (uint32_t)hash);
 		if (i) {
 			journal_counting(i, 0);
-			slot_fill(t, i, take_fd(fd), st, 1);
-			CRASHPOINT("filled");
+			slot_fill(t, i, st, 1);
+			inode_set_fd(t, i, take_fd(fd));
+			slot_live(t, i);
 			journal_counted();
-			chain_insert(t, sh, hash, i);
+			inode_chain_insert(t, sh, hash, i);
 			slots_publish(&t->ids, i, 0);
 		} else {
 			r = -ENOMEM;
@@ -723,7 +583,7 @@ int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_
 void inode_remember(const struct inode_use *u)
 {
 	uint64_t hash;
-	struct inode_shard *sh = lock_shard_of_slot(u->t, u->index, &hash);
+	struct inode_shard *sh = inode_lock_shard(u->t, u->index, &hash);
 	struct inode_slot *s = &u->t->slots[u->index];
 
 	if (s->nlookup)
@@ -735,7 +595,7 @@ void inode_remember(const struct inode_use *u)
 static void forget_used(struct inode_table *t, uint32_t index, uint64_t nlookup)
 {
 	uint64_t hash;
-	struct inode_shard *sh = lock_shard_of_slot(t, index, &hash);
+	struct inode_shard *sh = inode_lock_shard(t, index, &hash);
 	struct inode_slot *s = &t->slots[index];
 
 	/* A count that has reached its maximum is no longer known, and stays there until the session ends. */

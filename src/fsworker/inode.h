@@ -10,7 +10,8 @@
  *
  * The guest may know more objects than there are descriptors. A slot that has not been used for a while can be *cold*: it
  * has no descriptor but a sealed handle, for which the keeper gives one back (inode_cold.c). Its number may have become
- * another object's meanwhile, so there the birth time is part of the identity, and a handle knows the generation.
+ * another object's meanwhile, so there the birth time is part of the identity, and a handle knows the generation. What the
+ * guest knows from a listing alone is cold from the start, and is known by its name (inode_named.c).
  */
 #ifndef VFSD_INODE_H
 #define VFSD_INODE_H
@@ -27,7 +28,9 @@ struct name;
 
 #define INODE_ROOT 1u
 #define INODE_HANDLE_MAX IPC_HANDLE_MAX
+#define INODE_NAME_MAX (INODE_HANDLE_MAX - 8u)
 #define INODE_SHARDS 64u
+#define INODE_NAMED_IN 1024u
 
 enum inode_state {
 	INODE_FREE = 0,
@@ -45,9 +48,16 @@ struct inode_slot {
 	uint64_t dev;
 	uint64_t mnt_id;
 	int64_t btime_sec;
-	uint32_t handle_len; /* of the sealed handle, 0: none */
+	uint16_t handle_len; /* of the sealed handle, 0: none */
+	uint16_t name_len;   /* of the name by which it can be opened, 0: none; under the shard's lock. Never both. */
 	uint32_t held;       /* ipc_held() of its descriptor, for who takes over; 0: none, the slot is cold */
-	uint8_t handle[INODE_HANDLE_MAX];
+	union {
+		uint8_t handle[INODE_HANDLE_MAX];
+		struct {
+			uint64_t parent; /* nodeid */
+			char name[INODE_NAME_MAX];
+		} at;
+	};
 };
 _Static_assert(sizeof(struct inode_slot) == 128, "the slot's size is known outside");
 
@@ -81,7 +91,7 @@ struct inode_cooler {
 	pthread_t thread;
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
-	pthread_mutex_t lock;       /* of a slot's turning cold or warm: its fds[], held and COLD change together */
+	pthread_mutex_t lock;       /* of a slot's turning cold or warm: its fds[], held and COLD change together; after a shard's */
 };
 
 struct inode_table {
@@ -92,6 +102,7 @@ struct inode_table {
 	uint32_t generation; /* of this process, for inode_slot.held */
 	uint32_t fd_limit;
 	_Atomic uint32_t fd_used;
+	_Atomic uint32_t named_in[INODE_NAMED_IN]; /* how many slots have a name in the directories of this remainder */
 	struct inode_cooler cool;
 	struct inode_shard shard[INODE_SHARDS];
 };
@@ -121,27 +132,25 @@ int inode_use_keeper(struct inode_table *t, struct keeper_link *k, uint32_t fd_c
 int inode_warm(struct inode_use *u) NODISCARD;
 void inode_end_cooler(struct inode_table *t);
 int inode_make_room(struct inode_table *t) NODISCARD;
-void inode_keep(struct inode_table *t, int dirfd, const struct name *name, struct inode_use *u);
+void inode_keep(struct inode_table *t, const struct inode_use *dir, const struct name *name, struct inode_use *u);
+
+/* inode_named.c */
+bool inode_names_in(struct inode_table *t, const struct inode_use *dir) NODISCARD;
+void inode_moves(struct inode_table *t, const struct inode_use *dir, const struct name *name);
 
 int inode_get(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
 int inode_get_slot(struct inode_table *t, uint64_t nodeid, struct inode_use *u) NODISCARD;
 void inode_put(struct inode_use *u);
 #define AUTO_INODE __attribute__((cleanup(inode_put))) struct inode_use
 
-uint64_t inode_find(struct inode_table *t, const struct statx *st) NODISCARD;
+uint64_t inode_find(struct inode_table *t, uint64_t parent, const struct name *name, const struct statx *st) NODISCARD;
+uint64_t inode_list(struct inode_table *t, uint64_t parent, const struct name *name, const struct statx *st) NODISCARD;
 bool inode_known(struct inode_table *t, const struct inode_key *key) NODISCARD;
 int inode_intern(struct inode_table *t, int *fd, const struct statx *st, uint64_t *nodeid) NODISCARD;
 void inode_remember(const struct inode_use *u);
 void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t nlookup);
 void inode_forget_all(struct inode_table *t);
 int inode_may_add(struct inode_table *t) NODISCARD;
-
-/* For inode.c and inode_cold.c. */
-void inode_set_fd(struct inode_table *t, uint32_t index, int fd);
-void inode_drop_gone(struct inode_table *t, uint32_t index);
-uint32_t inode_find_slot(struct inode_table *t, const struct statx *st, bool *sure) NODISCARD;
-int inode_table_full(const char *what, int error);
-bool inode_is(struct inode_table *t, uint32_t index, const struct statx *st) NODISCARD;
 
 /* Fields of a used inode. */
 static inline const struct inode_slot *inode_slot(const struct inode_use *u)

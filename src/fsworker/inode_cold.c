@@ -13,7 +13,7 @@
  * the guest can go on using what it still knows by number (a working directory, an O_PATH descriptor). If the host does, the guest
  * finds the number stale, unless it has the file open: as it would on a network file system.
  */
-#include "fsworker/inode.h"
+#include "fsworker/inode_inner.h"
 #include "fsworker/journal.h"
 #include "fsworker/keeper_link.h"
 #include "fsworker/resolve.h"
@@ -43,7 +43,6 @@ int inode_use_keeper(struct inode_table *t, struct keeper_link *k, uint32_t fd_c
 	if (!c->slot_of_fd)
 		return -ENOMEM;
 	pthread_mutex_init(&c->busy, NULL);
-	pthread_mutex_init(&c->lock, NULL);
 	pthread_mutex_init(&c->wake_lock, NULL);
 	pthread_cond_init(&c->wake, NULL);
 	c->nfds = nfds;
@@ -269,24 +268,37 @@ static bool is_object(const struct inode_use *u, int fd)
 	return resolve_statx_fd(fd, AT_STATX_DONT_SYNC, &st) == 0 && inode_is(u->t, u->index, &st);
 }
 
-/* Give a slot in use its descriptor, unless it has one by now. True when it has one. */
-static bool thaw(struct inode_use *u, int *fd)
+/* inode_give_fd() - Give a slot its descriptor, unless it has one by now, or *fd is -1. Under its shard's lock. True when it has
+ * one. What is left in *fd is the caller's. */
+bool inode_give_fd(struct inode_table *t, uint32_t index, int *fd)
 {
-	struct inode_table *t = u->t;
 	bool warm;
 
 	pthread_mutex_lock(&t->cool.lock);
-	if (*fd >= 0 && slots_cold(&t->ids, u->index)) {
+	if (*fd >= 0 && slots_cold(&t->ids, index)) {
 		CRASHPOINT("thawing");
-		inode_set_fd(t, u->index, take_fd(fd));
+		inode_set_fd(t, index, take_fd(fd));
+		inode_end_name(t, index);
 		atomic_fetch_add_explicit(&t->fd_used, 1, memory_order_relaxed);
-		slots_thaw(&t->ids, u->index);
+		slots_thaw(&t->ids, index);
 		CRASHPOINT("thawed");
 	}
-	warm = !slots_cold(&t->ids, u->index);
-	if (warm)
-		u->fd = t->fds[u->index];
+	warm = !slots_cold(&t->ids, index);
 	pthread_mutex_unlock(&t->cool.lock);
+	return warm;
+}
+
+/* Give a slot in use its descriptor, unless it has one by now. True when it has one. */
+static bool thaw(struct inode_use *u, int *fd)
+{
+	uint64_t hash;
+	struct inode_shard *sh = inode_lock_shard(u->t, u->index, &hash);
+	bool warm = inode_give_fd(u->t, u->index, fd);
+
+	pthread_mutex_unlock(&sh->lock);
+	/* As long as this use lasts it cannot become cold again. */
+	if (warm)
+		u->fd = u->t->fds[u->index];
 	close_fd(fd);
 	return warm;
 }
@@ -294,12 +306,16 @@ static bool thaw(struct inode_use *u, int *fd)
 static int bring_back(struct inode_use *u)
 {
 	const struct inode_slot *s = inode_slot(u);
-	struct unseal q = { .mnt_id = s->mnt_id, .handle = s->handle, .len = s->handle_len };
+	struct unseal q = { .mnt_id = s->mnt_id, .handle = s->handle, .fd = -1 };
 	int r = inode_make_room(u->t);
 
 	if (r < 0)
 		return r;
-	r = ask_unseal(u->t->cool.keeper, &q);
+	r = inode_open_named(u->t, u->index, &q.fd);
+	if (r == 1) {
+		q.len = s->handle_len;
+		r = q.len ? ask_unseal(u->t->cool.keeper, &q) : -ESTALE;
+	}
 	if (r == 0 && !is_object(u, q.fd)) {
 		close_fd(&q.fd);
 		r = -ESTALE;
@@ -339,31 +355,41 @@ int inode_warm(struct inode_use *u)
 /*
  * inode_keep() - A name is about to be removed: its object is to stay within the guest's reach
  * @t:		Table
- * @dirfd:	Directory
+ * @dir:	Directory
  * @name:	Name in it
  * @u:		Out, perhaps: the object, in use. It is warm until this ends, and its missing name keeps it so afterwards.
  *
  * Whoever opens the name itself needs no keeper. What goes wrong here is told by the call that removes the name.
  */
-void inode_keep(struct inode_table *t, int dirfd, const struct name *name, struct inode_use *u)
+void inode_keep(struct inode_table *t, const struct inode_use *dir, const struct name *name, struct inode_use *u)
 {
 	struct statx st;
 	AUTO_FD fd = -1;
 	uint32_t i;
-	bool sure;
+	bool sure, is = false;
 
-	if (likely(!atomic_load_explicit(&t->cool.started, memory_order_relaxed)) ||
-	    resolve_statx_name(dirfd, name, &st) < 0)
+	/* Opened at once where it is likely that it must be: what is known by its name costs two calls then, not three. */
+	if (inode_names_in(t, dir)) {
+		fd = inode_make_room(t) == 0 ? resolve_child(dir->fd, name) : -1;
+		if (fd < 0 || resolve_statx_fd(fd, AT_STATX_DONT_SYNC, &st) < 0)
+			return;
+	} else if (likely(!atomic_load_explicit(&t->cool.started, memory_order_relaxed)) ||
+		   resolve_statx_name(dir->fd, name, &st) < 0) {
 		return;
+	}
 	i = inode_find_slot(t, &st, &sure);
 	if (!i)
 		return;
 	*u = (struct inode_use){ .t = t, .index = i, .fd = -1 };
 	if (!slots_cold(&t->ids, i))
 		return;
-	if (sure && inode_make_room(t) == 0)
-		fd = resolve_child(dirfd, name);
-	if (fd >= 0 && is_object(u, fd))
+	if (fd >= 0) {
+		is = sure && inode_is(t, i, &st);
+	} else if (sure && inode_make_room(t) == 0) {
+		fd = resolve_child(dir->fd, name);
+		is = fd >= 0 && is_object(u, fd);
+	}
+	if (is)
 		(void)thaw(u, &fd);
 	else if (!sure)
 		(void)!inode_warm(u);

@@ -46,7 +46,7 @@ static int finish(struct req *r, const struct inode_use *parent, const struct na
 	int err;
 
 	CRASHPOINT("made");
-	err = entry_of_name(r->w, parent, name, false, &entry);
+	err = entry_of_name(r->w, parent, name, ENTRY_NEW, &entry);
 
 	if (err < 0)
 		return err;

@@ -97,16 +97,16 @@ static void look_up(struct req *r, const struct inode_use *dir, const struct dir
 		.dev = inode_slot(dir)->dev,
 		.mnt_id = inode_slot(dir)->mnt_id,
 	};
+	enum entry_how how = ENTRY_LISTED;
 	struct name name;
-	bool known;
 
+	/* A directory is opened in any case, so all that one look at a new one by its name would do is cost a call. */
+	if (de->d_type == DT_DIR)
+		how = inode_known(&r->w->inodes, &key) ? ENTRY_KNOWN : ENTRY_NEW;
 	/* ".", ".." and what cannot be looked up have no number: the guest will ask if it wants to know. */
-	if (name_check(&name, de->d_name, (uint32_t)name_len) == 0) {
-		known = inode_known(&r->w->inodes, &key);
-		if ((known || inode_may_add(&r->w->inodes) == 0) &&
-		    entry_of_name(r->w, dir, &name, known, e) == 0)
-			return;
-	}
+	if (name_check(&name, de->d_name, (uint32_t)name_len) == 0 &&
+	    (how != ENTRY_NEW || inode_may_add(&r->w->inodes) == 0) && entry_of_name(r->w, dir, &name, how, e) == 0)
+		return;
 	memset(e, 0, sizeof(*e));
 }
 

@@ -57,27 +57,34 @@ int entry_of_fd(struct fsworker *w, const struct inode_use *parent, int *path_fd
  * @w:			Process
  * @parent:		Directory
  * @name:		Checked name
- * @maybe_known:	Is it likely in the table? Then one system call answers.
+ * @how:		Is it likely in the table? Then one system call answers. Is it seen in a listing? Then it may be
+ *			enough, too.
  * @e:			Out
  *
  * Return: 0 or -errno
  */
-int entry_of_name(struct fsworker *w, const struct inode_use *parent, const struct name *name, bool maybe_known,
+int entry_of_name(struct fsworker *w, const struct inode_use *parent, const struct name *name, enum entry_how how,
 		  struct ipc_entry *e)
 {
 	AUTO_FD fd = -1;
+	int r;
 
-	if (maybe_known) {
-		int r = resolve_statx_name(parent->fd, name, &e->st);
-		uint64_t nodeid = r == 0 ? inode_find(&w->inodes, &e->st) : 0;
+	if (how != ENTRY_NEW) {
+		uint64_t nodeid, dir = inode_nodeid(parent);
 
+		r = resolve_statx_name(parent->fd, name, &e->st);
 		if (r < 0)
 			return r;
+		nodeid = how == ENTRY_LISTED ? inode_list(&w->inodes, dir, name, &e->st)
+					     : inode_find(&w->inodes, dir, name, &e->st);
 		if (nodeid) {
 			entry_fill(w, e, nodeid, parent, &e->st);
 			return 0;
 		}
 	}
+	r = how == ENTRY_LISTED ? inode_may_add(&w->inodes) : 0;
+	if (r < 0)
+		return r;
 	fd = resolve_child(parent->fd, name);
 	return fd < 0 ? fd : entry_of_fd(w, parent, &fd, e);
 }
@@ -141,7 +148,7 @@ int answer_lookup(struct req *r)
 	} else {
 		err = name_check(&name, r->tail, r->tail_len);
 		if (err == 0)
-			err = entry_of_name(r->w, &parent, &name, true, &entry);
+			err = entry_of_name(r->w, &parent, &name, ENTRY_KNOWN, &entry);
 	}
 	if (err < 0)
 		return err;

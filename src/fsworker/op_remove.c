@@ -16,7 +16,7 @@ static int remove_name(struct req *r, uint64_t nodeid, int flags)
 	int err = parent_and_name(r, nodeid, &parent, &name);
 
 	if (err == 0)
-		inode_keep(&r->w->inodes, parent.fd, &name, &victim);
+		inode_keep(&r->w->inodes, &parent, &name, &victim);
 	if (err == 0 && unlinkat(parent.fd, name.s, flags) < 0)
 		err = -errno;
 	CRASHPOINT("removed");
@@ -94,8 +94,12 @@ int answer_rename(struct req *r)
 		err = intend_exchange(r, &from, &old_name);
 	if (err == 0 && unlikely(r->redo) && was_renamed(q, &from, &old_name, &to, &new_name))
 		return reply_empty(r);
-	if (err == 0 && !(q->flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
-		inode_keep(&r->w->inodes, to.fd, &new_name, &victim);
+	if (err == 0)
+		inode_moves(&r->w->inodes, &from, &old_name);
+	if (err == 0 && q->flags & RENAME_EXCHANGE)
+		inode_moves(&r->w->inodes, &to, &new_name);
+	else if (err == 0 && !(q->flags & RENAME_NOREPLACE))
+		inode_keep(&r->w->inodes, &to, &new_name, &victim);
 	/* Not libc's: it turns one without flags into another system call. */
 	if (err == 0 && syscall(SYS_renameat2, from.fd, old_name.s, to.fd, new_name.s, q->flags) < 0)
 		err = -errno;

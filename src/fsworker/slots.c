@@ -90,6 +90,14 @@ void slots_publish(struct slots *s, uint32_t index, uint32_t refs)
 	atomic_store_explicit(&s->life[index], life | SLOTS_VALID | refs, memory_order_release);
 }
 
+/* slots_publish_cold() - see slots.h. */
+void slots_publish_cold(struct slots *s, uint32_t index)
+{
+	uint64_t life = atomic_load_explicit(&s->life[index], memory_order_relaxed);
+
+	atomic_store_explicit(&s->life[index], life | SLOTS_VALID | SLOTS_COLD, memory_order_release);
+}
+
 /* slots_get() - see slots.h. */
 uint64_t slots_get(struct slots *s, uint64_t id)
 {

@@ -66,6 +66,9 @@ uint32_t slots_take(struct slots *s, uint32_t shard_hint) NODISCARD;
 /* slots_publish() - the slot is filled in: make its id valid, with `refs` references taken for the caller. */
 void slots_publish(struct slots *s, uint32_t index, uint32_t refs);
 
+/* slots_publish_cold() - the same for a slot that is cold from the start, and without references. */
+void slots_publish_cold(struct slots *s, uint32_t index);
+
 /* slots_get() - take a reference by id. 0 when the id is not valid, else the slot's life. */
 uint64_t slots_get(struct slots *s, uint64_t id) NODISCARD;
 

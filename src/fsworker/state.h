@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#define STATE_MAGIC 0x7673646673773032ull /* changes with the layout of any of this, of slots, rows and journals */
+#define STATE_MAGIC 0x7673646673773033ull /* changes with the layout of any of this, of slots, rows and journals */
 #define STATE_JOBS 1024u
 #define STATE_WAITS 1024u
 #define STATE_OWNERS 16384u

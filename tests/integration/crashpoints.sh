@@ -24,7 +24,7 @@ case_of() {
 	attribute-*) echo xattrs ;;
 	attributes | job-*) echo attrs ;;
 	linked) echo links ;;
-	clearing | forg*) echo dirs ;;
+	clearing | forg* | naming | unnaming) echo dirs ;;
 	undo*) echo names ;;
 	removed) echo links ;;
 	renamed) echo rename ;;
@@ -53,7 +53,7 @@ passed=0 failed=0 skipped=0
 # What a process does only when it takes over: the first one dies elsewhere, the second one there.
 later=" adopted handle-adopted undoing undone restoring restored go "
 # What the first one does as it starts is not meant.
-declare -A least=([filling]=2)
+declare -A least=([filling]=2 [filled]=2)
 for point in "${points[@]}"; do
 	name=${point%%:*}
 	count=${least[$name]:-1}

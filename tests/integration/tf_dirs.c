@@ -251,6 +251,69 @@ START_TEST(readdirplus_counts)
 }
 END_TEST
 
+/* The node that a listing of the root tells of. */
+static uint64_t listed(const char *name)
+{
+	uint64_t fh = open_dir(TU_ROOT), off = 0, found = 0;
+	ssize_t n;
+
+	while ((n = fs_readdirplus(FS, TU_ROOT, fh, off, buf, sizeof(buf))) > 0) {
+		for (size_t at = 0; at < (size_t)n;) {
+			const struct fuse_direntplus *p = (const void *)(buf + at);
+
+			if (p->dirent.namelen == strlen(name) && !memcmp(p->dirent.name, name, strlen(name)))
+				found = p->entry_out.nodeid;
+			off = p->dirent.off;
+			at += FUSE_DIRENTPLUS_SIZE(p);
+		}
+	}
+	ck_ok(n);
+	ck_ok(fs_releasedir(FS, TU_ROOT, fh));
+	ck_assert_uint_ne(found, 0);
+	return found;
+}
+
+static void reads(uint64_t node, const char *expect)
+{
+	struct fuse_open_out o;
+	char text[32] = "";
+
+	ck_ok(fs_open(FS, node, O_RDONLY, &o));
+	ck_assert_int_eq(fs_read(FS, node, o.fh, text, sizeof(text) - 1, 0, 0), (ssize_t)strlen(expect));
+	ck_assert_str_eq(text, expect);
+	ck_ok(fs_release(FS, node, o.fh, O_RDONLY, 0, 0));
+}
+
+/* What is known from a listing alone stays what it is whatever the guest does to its name; the host's doings make it stale. */
+START_TEST(listed_and_moved)
+{
+	static const char *const names[] = { "unlinked", "moved", "over", "new", "x1", "x2", "linked", "kept", "gone", "replaced" };
+	struct fuse_entry_out e;
+	uint64_t node[10];
+
+	ck_assert_int_eq(mkdir(tu_path(&env, "dir"), 0755), 0);
+	for (int i = 0; i < 10; i++) {
+		tu_write_file(tu_path(&env, names[i]), names[i], strlen(names[i]), 0644);
+		node[i] = listed(names[i]);
+	}
+	ck_ok(fs_unlink(FS, TU_ROOT, "unlinked"));
+	ck_ok(fs_rename(FS, TU_ROOT, "moved", tu_lookup(FS, TU_ROOT, "dir"), "there"));
+	ck_ok(fs_rename(FS, TU_ROOT, "new", TU_ROOT, "over"));
+	ck_ok(fs_rename2(FS, TU_ROOT, "x1", TU_ROOT, "x2", RENAME_EXCHANGE));
+	ck_ok(fs_link(FS, node[6], TU_ROOT, "second", &e));
+	ck_assert_uint_eq(e.nodeid, node[6]);
+	ck_ok(fs_unlink(FS, TU_ROOT, "linked"));
+	for (int i = 0; i < 8; i++)
+		reads(node[i], names[i]);
+	ck_assert_int_eq(unlink(tu_path(&env, "gone")), 0);
+	tu_write_file(tu_path(&env, "other"), "other", 5, 0644);
+	ck_assert_int_eq(rename(tu_path(&env, "other"), tu_path(&env, "replaced")), 0);
+	tf_stale(node[8]);
+	tf_stale(node[9]);
+	reads(tu_lookup(FS, TU_ROOT, "replaced"), "other");
+}
+END_TEST
+
 START_TEST(directory_changes_while_read)
 {
 	uint64_t node, fh, off = 0;
@@ -311,6 +374,7 @@ TCase *dirs_case(void)
 	tcase_add_test(tc, readdir_resumed);
 	tcase_add_test(tc, readdir_types);
 	tcase_add_test(tc, readdirplus_counts);
+	tcase_add_test(tc, listed_and_moved);
 	tcase_add_test(tc, directory_changes_while_read);
 	tcase_add_test(tc, opendir_errors);
 	return tc;

@@ -263,17 +263,24 @@ START_TEST(listing)
 	uint64_t fh, first = 0, again = 0;
 	uint32_t heard;
 
-	for (int i = 0; i < 5000; i++)
-		ck_ok(mknodat(fx_dirfd, name_of("file", i), S_IFREG | 0600, 0));
+	/* With two names each, or they would not be opened at all. */
+	ck_ok(mkdirat(fx_dirfd, "d0", 0700));
+	for (int i = 0; i < 5000; i++) {
+		char *name = name_of("file", i), other[64];
+
+		snprintf(other, sizeof(other), "%s/d0/%s", fx_dir, name);
+		ck_ok(mknodat(fx_dirfd, name, S_IFREG | 0600, 0));
+		ck_ok(linkat(fx_dirfd, name, AT_FDCWD, other, 0));
+	}
 	ck_ok(ASK(OPENDIR, &o));
 	fh = ((const struct ipc_opendir_rep *)fx_reply.body)->fh;
-	ck_assert_uint_eq(list_all(fh, ROOT, &first), 5000);
+	ck_assert_uint_eq(list_all(fh, ROOT, &first), 5001);
 	ck_assert_uint_le(fds_used(), 604);
 	heard = heard_so_far();
 	ck_assert_uint_le(heard, 5000 / 100 + 5);
 	ck_assert(is_cold(first));
 	/* Once more: all is known. */
-	ck_assert_uint_eq(list_all(fh, ROOT, &again), 5000);
+	ck_assert_uint_eq(list_all(fh, ROOT, &again), 5001);
 	ck_assert_uint_eq(again, first);
 	ck_assert_uint_eq(atomic_load(&fx_keeper_heard), heard);
 }
@@ -303,7 +310,7 @@ static void *use_some(void *arg)
 
 			snprintf(name.s, sizeof(name.s), "f%d", k);
 			if (inode_get(&fx_w.inodes, dir_node[i], &dir) < 0 ||
-			    entry_of_name(&fx_w, &dir, &name, n % 2, &e) < 0 || e.nodeid != file_node[i][k])
+			    entry_of_name(&fx_w, &dir, &name, n % 2 ? ENTRY_KNOWN : ENTRY_NEW, &e) < 0 || e.nodeid != file_node[i][k])
 				return (void *)2;
 		}
 	}

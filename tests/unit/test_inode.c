@@ -1,6 +1,7 @@
 /* test_inode.c - the table of inodes: numbers, counts, identity, limits, many threads. */
 #include "fsworker/inode.h"
 #include "fsworker/journal.h"
+#include "fsworker/name.h"
 #include "fsworker/resolve.h"
 
 #include "common/log.h"
@@ -14,6 +15,7 @@
 
 static struct inode_table table;
 static struct inode_slot *memory;
+static const struct name somewhere = { "name" };
 
 static void quiet(enum log_level level, const char *text, size_t len)
 {
@@ -129,7 +131,7 @@ START_TEST(taken_over)
 	ck_assert_int_ge(u.fd, 100);
 	inode_put(&u);
 	/* Looked up twice, so it takes two to forget it; known by its identity. */
-	ck_assert_uint_eq(inode_find(&table, &st[1]), known[1]);
+	ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &st[1]), known[1]);
 	inode_forget(&table, known[0], 1);
 	ck_assert(valid(known[0]));
 	inode_forget(&table, known[0], 1);
@@ -181,20 +183,20 @@ START_TEST(numbers)
 	ck_assert_int_eq(add(10, &a), 0);
 	ck_assert_int_eq(add(10, &b), 0);
 	ck_assert_uint_eq(a, b);
-	ck_assert_uint_eq(inode_find(&table, &st), a);
+	ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &st), a);
 	ck_assert_uint_eq(atomic_load(&table.fd_used), 1);
 	/* Another birth, another type, another mount, another device: not this one. */
 	other.stx_btime.tv_sec++;
-	ck_assert_uint_eq(inode_find(&table, &other), 0);
+	ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &other), 0);
 	other = st;
 	other.stx_mode = S_IFLNK | 0777;
-	ck_assert_uint_eq(inode_find(&table, &other), 0);
+	ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &other), 0);
 	other = st;
 	other.stx_mnt_id++;
-	ck_assert_uint_eq(inode_find(&table, &other), 0);
+	ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &other), 0);
 	other = st;
 	other.stx_dev_minor++;
-	ck_assert_uint_eq(inode_find(&table, &other), 0);
+	ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &other), 0);
 	ck_assert_int_eq(inode_get(&table, a, &u), 0);
 	ck_assert_uint_eq(inode_nodeid(&u), a);
 	ck_assert_uint_eq(inode_slot(&u)->ino, 10);
@@ -316,7 +318,7 @@ START_TEST(many)
 	for (uint64_t i = 0; i < 20000; i++) {
 		struct statx st = object(i * 4096);
 
-		ck_assert_uint_eq(inode_find(&table, &st), ids[i]);
+		ck_assert_uint_eq(inode_find(&table, INODE_ROOT, &somewhere, &st), ids[i]);
 	}
 	for (uint64_t i = 0; i < 20000; i += 2)
 		inode_forget(&table, ids[i], 2);
@@ -335,7 +337,7 @@ static void *worker(void *arg)
 		uint64_t ino = 10 + (uint64_t)(rand_r(&seed) % 8), nodeid = 0;
 		struct statx st = object(ino);
 
-		nodeid = inode_find(&table, &st);
+		nodeid = inode_find(&table, INODE_ROOT, &somewhere, &st);
 		if (!nodeid && add(ino, &nodeid) < 0)
 			return (void *)1;
 		if (inode_get(&table, nodeid, &u) == 0 && (inode_slot(&u)->ino != ino || fcntl(u.fd, F_GETFD) < 0))
