@@ -268,8 +268,8 @@ static bool is_object(const struct inode_use *u, int fd)
 	return resolve_statx_fd(fd, AT_STATX_DONT_SYNC, &st) == 0 && inode_is(u->t, u->index, &st);
 }
 
-/* inode_give_fd() - Give a slot its descriptor, unless it has one by now, or *fd is -1. Under its shard's lock. True when it has
- * one. What is left in *fd is the caller's. */
+/* inode_give_fd() - Give a slot its descriptor, unless it has one by now, or *fd is -1. Under its shard's lock. What is left in
+ * *fd is the caller's. Return: does it have one now? */
 bool inode_give_fd(struct inode_table *t, uint32_t index, int *fd)
 {
 	bool warm;
@@ -359,7 +359,8 @@ int inode_warm(struct inode_use *u)
  * @name:	Name in it
  * @u:		Out, perhaps: the object, in use. It is warm until this ends, and its missing name keeps it so afterwards.
  *
- * Whoever opens the name itself needs no keeper. What goes wrong here is told by the call that removes the name.
+ * Whoever opens the name itself needs no keeper. What is wrong with the name is told by the call that removes it. Without a
+ * descriptor to spare the object is stale afterwards, unless the guest has it open.
  */
 void inode_keep(struct inode_table *t, const struct inode_use *dir, const struct name *name, struct inode_use *u)
 {
