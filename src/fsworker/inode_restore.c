@@ -9,8 +9,8 @@
 
 #include "common/crashpoint.h"
 
-/* A slot that a journal names, or NULL. */
-static struct inode_slot *named_slot(const struct inode_table *t, uint32_t index)
+/* A slot that a journal notes, or NULL. */
+static struct inode_slot *noted_slot(const struct inode_table *t, uint32_t index)
 {
 	return index > INODE_ROOT && index < t->ids.count ? &t->slots[index] : NULL;
 }
@@ -29,7 +29,7 @@ void inode_settle(struct inode_table *t, struct journal *j)
 
 	j->counted = MIN(j->counted, JOURNAL_COUNTS);
 	if (j->counting == j->counted + 1 && j->counted < JOURNAL_COUNTS) {
-		s = named_slot(t, j->slot[j->counted]);
+		s = noted_slot(t, j->slot[j->counted]);
 		if (s && s->state == INODE_LIVE)
 			s->nlookup = j->before;
 		journal_order();
@@ -37,7 +37,7 @@ void inode_settle(struct inode_table *t, struct journal *j)
 	j->counting = j->counted;
 	/* Items that changed nothing are counted by `forgot` alone. */
 	if (j->forgetting == j->forgot + 1) {
-		s = named_slot(t, j->forget_slot);
+		s = noted_slot(t, j->forget_slot);
 		if (s && s->state == INODE_LIVE)
 			s->nlookup = j->forget_after;
 		journal_order();
@@ -60,7 +60,7 @@ void inode_undo(struct inode_table *t, struct journal *j)
 	while (j->counted) {
 		uint32_t i = j->counted - 1;
 
-		s = named_slot(t, j->slot[i]);
+		s = noted_slot(t, j->slot[i]);
 		if (s && j->undoing != i + 1) {
 			j->undo_to = s->nlookup - (s->nlookup && s->nlookup != UINT64_MAX);
 			journal_order();

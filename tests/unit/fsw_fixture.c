@@ -311,3 +311,30 @@ int fx_mkdir(uint64_t parent, const char *name, uint32_t mode, const struct ipc_
 		*e = ((const struct ipc_mkdir_rep *)fx_reply.body)->entry;
 	return err;
 }
+
+int fx_unlink(uint64_t parent, const char *name)
+{
+	struct ipc_unlink_req q = { .parent = parent };
+
+	return ASK_TAIL(UNLINK, &q, name);
+}
+
+int fx_rename(uint64_t from, const char *old, uint64_t to, const char *new, uint32_t flags)
+{
+	struct ipc_rename_req q = { .old_parent = from, .new_parent = to, .name_len = (uint32_t)strlen(old), .flags = flags };
+	char both[128];
+
+	snprintf(both, sizeof(both), "%s%s", old, new);
+	return ASK_TAIL(RENAME, &q, both);
+}
+
+void fx_check_read(uint64_t nodeid, const char *expect)
+{
+	uint64_t fh;
+	char text[64] = "";
+
+	ck_ok(fx_open(nodeid, O_RDONLY, &fh));
+	ck_assert_int_eq(pread(fx_fd, text, sizeof(text) - 1, 0), (ssize_t)strlen(expect));
+	ck_assert_str_eq(text, expect);
+	ck_ok(fx_release(nodeid, fh));
+}

@@ -53,6 +53,9 @@ int fx_open(uint64_t nodeid, uint32_t flags, uint64_t *fh);
 int fx_release(uint64_t nodeid, uint64_t fh);
 int fx_create(uint64_t parent, const char *name, uint32_t flags, uint32_t mode, const struct ipc_cred *cred,
 	      struct ipc_entry *e, uint64_t *fh);
+int fx_unlink(uint64_t parent, const char *name);
+int fx_rename(uint64_t from, const char *old, uint64_t to, const char *new, uint32_t flags);
+void fx_check_read(uint64_t nodeid, const char *expect); /* opens it, and reads all of it */
 int fx_mkdir(uint64_t parent, const char *name, uint32_t mode, const struct ipc_cred *cred, struct ipc_entry *e);
 
 #endif

@@ -118,33 +118,6 @@ static uint32_t heard_so_far(void)
 	return heard;
 }
 
-static void check_read(uint64_t nodeid, const char *expect)
-{
-	uint64_t fh;
-	char text[64] = "";
-
-	ck_ok(fx_open(nodeid, O_RDONLY, &fh));
-	ck_assert_int_eq(pread(fx_fd, text, sizeof(text) - 1, 0), (ssize_t)strlen(expect));
-	ck_assert_str_eq(text, expect);
-	ck_ok(fx_release(nodeid, fh));
-}
-
-static int ask_rename(uint64_t from, const char *old, uint64_t to, const char *new)
-{
-	struct ipc_rename_req q = { .old_parent = from, .new_parent = to, .name_len = (uint32_t)strlen(old) };
-	char both[128];
-
-	snprintf(both, sizeof(both), "%s%s", old, new);
-	return ASK_TAIL(RENAME, &q, both);
-}
-
-static int ask_unlink(uint64_t parent, const char *name)
-{
-	struct ipc_unlink_req q = { .parent = parent };
-
-	return ASK_TAIL(UNLINK, &q, name);
-}
-
 static int ask_rmdir(uint64_t parent, const char *name)
 {
 	struct ipc_rmdir_req q = { .parent = parent };
@@ -178,12 +151,12 @@ START_TEST(all_work)
 	for (int i = 0; i < DIRS; i++)
 		for (int k = 0; k < FILES; k += 10) {
 			snprintf(path, sizeof(path), "d%d/f%d", i, k);
-			check_read(file_node[i][k], path);
+			fx_check_read(file_node[i][k], path);
 		}
 	for (int k = 0; k < FILES; k += 10)
 		for (int i = 0; i < DIRS; i++) {
 			ck_ok(ask_link(file_node[i][k], dir_node[(i + 7) % DIRS], name_of("l", i * FILES + k)));
-			ck_ok(ask_rename(dir_node[i], name_of("f", k), dir_node[(i + 1) % DIRS], name_of("r", i * FILES + k)));
+			ck_ok(fx_rename(dir_node[i], name_of("f", k), dir_node[(i + 1) % DIRS], name_of("r", i * FILES + k), 0));
 			ck_ok(fx_getattr(file_node[i][k], &st));
 			ck_assert(st.stx_ino == file_ino[i][k] && st.stx_nlink == 2);
 			ck_assert_uint_eq(fx_node(dir_node[(i + 1) % DIRS], name_of("r", i * FILES + k)), file_node[i][k]);
@@ -221,11 +194,11 @@ START_TEST(lookup_stays_cold)
 		ck_assert_uint_eq(fx_node(ROOT, "a"), a);
 	ck_assert(is_cold(a));
 	ck_assert_uint_eq(atomic_load(&fx_keeper_heard), heard);
-	check_read(a, "text");
+	fx_check_read(a, "text");
 	ck_assert(!is_cold(a));
 	/* Sealed once is sealed for good. */
 	make_cold(a);
-	check_read(a, "text");
+	fx_check_read(a, "text");
 }
 END_TEST
 
@@ -365,7 +338,7 @@ START_TEST(removed_on_the_host)
 	fx_write_file("a", "other", 0644);
 	b = fx_node(ROOT, "a");
 	ck_assert_uint_ne(a, b);
-	check_read(b, "other");
+	fx_check_read(b, "other");
 }
 END_TEST
 
@@ -391,7 +364,7 @@ static void reuse(bool birth)
 		ck_ok(fx_lookup(ROOT, "b", &b));
 		ck_assert_uint_ne(a.nodeid, b.nodeid);
 		ck_err(fx_getattr(a.nodeid, NULL), ESTALE);
-		check_read(b.nodeid, "new");
+		fx_check_read(b.nodeid, "new");
 		ck_ok(unlinkat(fx_dirfd, "b", 0));
 		if (a.st.stx_ino == b.st.stx_ino && try > 3)
 			return;
@@ -425,24 +398,24 @@ START_TEST(removed_by_the_guest)
 	make_cold(over);
 	make_cold(dir);
 	make_cold(twice);
-	ck_ok(ask_unlink(ROOT, "file"));
+	ck_ok(fx_unlink(ROOT, "file"));
 	ck_ok(ask_rmdir(ROOT, "dir"));
-	ck_ok(ask_rename(ROOT, "new", ROOT, "over"));
-	ck_ok(ask_unlink(ROOT, "twice"));
-	ck_ok(ask_unlink(ROOT, "twice2"));
+	ck_ok(fx_rename(ROOT, "new", ROOT, "over", 0));
+	ck_ok(fx_unlink(ROOT, "twice"));
+	ck_ok(fx_unlink(ROOT, "twice2"));
 	for (int i = 0; i < 300; i++) {
 		fx_write_file(name_of("more", i), "", 0600);
 		fx_node(ROOT, name_of("more", i));
 	}
 	ck_ok(fx_getattr(file, &st));
 	ck_assert_uint_eq(st.stx_nlink, 0);
-	check_read(file, "text");
+	fx_check_read(file, "text");
 	ck_ok(fx_getattr(over, &st));
 	ck_assert_uint_eq(st.stx_nlink, 0);
 	ck_ok(fx_getattr(dir, &st));
 	ck_ok(fx_getattr(twice, &st));
 	ck_assert_uint_eq(st.stx_nlink, 0);
-	ck_err(ask_unlink(ROOT, "file"), ENOENT);
+	ck_err(fx_unlink(ROOT, "file"), ENOENT);
 	fx_forget(file, 1);
 	ck_err(fx_getattr(file, NULL), ESTALE);
 }
@@ -617,7 +590,7 @@ START_TEST(submounts)
 				atomic_store(&fx_keeper_lost, 1); /* the next keeper is shown them all again */
 			ck_ok(fx_getattr(node[i][k], &st));
 			snprintf(path, sizeof(path), "m%d/f%d", i, k);
-			check_read(node[i][k], path);
+			fx_check_read(node[i][k], path);
 			ck_ok(ask_link(node[i][k], dir[i], name_of("l", k)));
 		}
 	for (int i = 0; i < 4; i++) {
@@ -669,7 +642,7 @@ START_TEST(without_names)
 			chmod_it.nodeid = file[i];
 			ck_ok(ASK(SETATTR, &chmod_it));
 			if (round == 0)
-				check_read(file[i], "text\n");
+				fx_check_read(file[i], "text\n");
 			ck_ok(ask_link(file[i], dir[(i + 1) % 10], name_of("l", round)));
 			rl.nodeid = link[i];
 			ck_ok(ASK(READLINK, &rl));
@@ -679,8 +652,8 @@ START_TEST(without_names)
 			ck_assert_uint_eq(e.nodeid, dir[i]);
 			make_cold(file[i]);
 			ck_ok(mount(NULL, sub, NULL, MS_REMOUNT, NULL));
-			ck_ok(ask_rename(dir[i], name_of("l", round), dir[(i + 1) % 10], name_of("moved", round)) == ENOENT ? 0 :
-			      ask_rename(dir[(i + 1) % 10], name_of("moved", round), dir[i], name_of("l", round)));
+			ck_ok(fx_rename(dir[i], name_of("l", round), dir[(i + 1) % 10], name_of("moved", round), 0) == ENOENT ? 0 :
+			      fx_rename(dir[(i + 1) % 10], name_of("moved", round), dir[i], name_of("l", round), 0));
 			ck_ok(fx_getattr(file[i], &st));
 		}
 	/* The host moves a directory about; a removed one is stale. */

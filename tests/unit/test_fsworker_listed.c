@@ -84,33 +84,6 @@ static uint64_t listed(uint64_t dir, const char *name)
 	return nodeid;
 }
 
-static int ask_rename(uint64_t from, const char *old, uint64_t to, const char *new, uint32_t flags)
-{
-	struct ipc_rename_req q = { .old_parent = from, .new_parent = to, .name_len = (uint32_t)strlen(old), .flags = flags };
-	char both[128];
-
-	snprintf(both, sizeof(both), "%s%s", old, new);
-	return ASK_TAIL(RENAME, &q, both);
-}
-
-static int ask_unlink(uint64_t dir, const char *name)
-{
-	struct ipc_unlink_req q = { .parent = dir };
-
-	return ASK_TAIL(UNLINK, &q, name);
-}
-
-static void check_read(uint64_t nodeid, const char *expect)
-{
-	char text[64] = "";
-	uint64_t fh;
-
-	ck_ok(fx_open(nodeid, O_RDONLY, &fh));
-	ck_assert_int_eq(pread(fx_fd, text, sizeof(text) - 1, 0), (ssize_t)strlen(expect));
-	ck_assert_str_eq(text, expect);
-	ck_ok(fx_release(nodeid, fh));
-}
-
 /* A listing opens directories alone; what is used is opened then, and is itself. */
 START_TEST(costs_no_descriptor)
 {
@@ -136,7 +109,7 @@ START_TEST(costs_no_descriptor)
 	ck_assert(is_listed(file));
 	ck_assert_uint_eq(slot_of(file)->nlookup, 3);
 	ck_assert_uint_eq(fds_used(), before + 1);
-	check_read(file, "dir/f7");
+	fx_check_read(file, "dir/f7");
 	ck_assert(!is_listed(file));
 	ck_assert_uint_eq(fds_used(), before + 2);
 	ck_ok(fx_getattr(listed(dir_node, "fifo"), &st));
@@ -171,8 +144,8 @@ START_TEST(opened_at_once)
 	ck_assert(!is_listed(listed(ROOT, longer)));
 	ck_assert(!is_listed(listed(ROOT, "two")));
 	ck_assert(!is_listed(listed(ROOT, "dir")));
-	check_read(listed(ROOT, fits), "fits");
-	check_read(listed(ROOT, longer), "longer");
+	fx_check_read(listed(ROOT, fits), "fits");
+	fx_check_read(listed(ROOT, longer), "longer");
 	/* A file system without birth times. */
 	ck_ok(resolve_statx_fd(fx_w.root_fd, 0, &st));
 	st.stx_mode = S_IFREG | 0644;
@@ -206,11 +179,11 @@ START_TEST(changed_on_the_host)
 	ck_err(fx_getattr(gone, NULL), ESTALE);
 	again = fx_node(dir_node, "replaced");
 	ck_assert_uint_ne(again, replaced);
-	check_read(again, "new");
+	fx_check_read(again, "new");
 	/* Seen at its new place in time it is the same as before. */
 	ck_assert_uint_eq(fx_node(dir_node, "there"), moved);
 	ck_assert(!is_listed(moved));
-	check_read(moved, "moved");
+	fx_check_read(moved, "moved");
 	ck_ok(fx_getattr(moved, &st));
 	ck_assert_uint_eq(names_in(dir_node), 0);
 	/* The kernel of a guest gives back what it was told of. */
@@ -236,8 +209,8 @@ START_TEST(second_name)
 	ck_assert(!is_listed(b));
 	ck_ok(unlinkat(fx_dirfd, "dir/a", 0));
 	ck_ok(unlinkat(fx_dirfd, "dir/b", 0));
-	check_read(a, "a");
-	check_read(b, "b");
+	fx_check_read(a, "a");
+	fx_check_read(b, "b");
 }
 END_TEST
 
@@ -257,16 +230,16 @@ START_TEST(changed_by_the_guest)
 		node[i] = listed(dir_node, names[i]);
 		ck_assert(is_listed(node[i]));
 	}
-	ck_ok(ask_unlink(dir_node, "unlinked"));
-	ck_ok(ask_rename(dir_node, "moved", ROOT, "moved", 0));
-	ck_ok(ask_rename(dir_node, "new", dir_node, "over", 0));
-	ck_ok(ask_rename(dir_node, "x1", dir_node, "x2", RENAME_EXCHANGE));
-	ck_ok(ask_rename(dir_node, "white", ROOT, "white", RENAME_WHITEOUT));
+	ck_ok(fx_unlink(dir_node, "unlinked"));
+	ck_ok(fx_rename(dir_node, "moved", ROOT, "moved", 0));
+	ck_ok(fx_rename(dir_node, "new", dir_node, "over", 0));
+	ck_ok(fx_rename(dir_node, "x1", dir_node, "x2", RENAME_EXCHANGE));
+	ck_ok(fx_rename(dir_node, "white", ROOT, "white", RENAME_WHITEOUT));
 	ck_ok(ASK_TAIL(LINK, &((struct ipc_link_req){ .nodeid = node[7], .parent = ROOT }), "linked"));
-	ck_ok(ask_unlink(dir_node, "linked"));
-	ck_err(ask_rename(dir_node, "kept", dir_node, "over", RENAME_NOREPLACE), EEXIST);
+	ck_ok(fx_unlink(dir_node, "linked"));
+	ck_err(fx_rename(dir_node, "kept", dir_node, "over", RENAME_NOREPLACE), EEXIST);
 	for (int i = 0; i < 9; i++)
-		check_read(node[i], names[i]);
+		fx_check_read(node[i], names[i]);
 	ck_ok(fx_getattr(node[0], &st));
 	ck_assert_uint_eq(st.stx_nlink, 0);
 	ck_ok(fx_getattr(node[2], &st));
@@ -284,11 +257,11 @@ START_TEST(of_a_directory)
 	fx_write_file("dir/second", "second", 0644);
 	file = listed(dir_node, "file");
 	second = listed(dir_node, "second");
-	ck_ok(ask_rename(ROOT, "dir", ROOT, "moved", 0));
+	ck_ok(fx_rename(ROOT, "dir", ROOT, "moved", 0));
 	ck_ok(renameat(fx_dirfd, "moved", fx_dirfd, "again"));
-	check_read(file, "file");
+	fx_check_read(file, "file");
 	fx_forget(dir_node, slot_of(dir_node)->nlookup);
-	check_read(file, "file");
+	fx_check_read(file, "file");
 	ck_err(fx_getattr(second, NULL), ESTALE);
 	ck_err(fx_getattr(second, NULL), ESTALE);
 }
@@ -308,7 +281,7 @@ START_TEST(without_descriptors)
 	ck_ok(linkat(fx_dirfd, "dir/file", fx_dirfd, "name", 0));
 	ck_assert_uint_eq(fx_node(ROOT, "name"), file);
 	fx_w.inodes.fd_limit = fx_w.inodes.cool.fd_cache = limit;
-	check_read(file, "file");
+	fx_check_read(file, "file");
 }
 END_TEST
 
