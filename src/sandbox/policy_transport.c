@@ -42,6 +42,7 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("fallocate", "FALLOCATE; size of the in-flight region"),
 	ALLOW("lseek", "LSEEK: data and holes"),
 	ALLOW("copy_file_range", "COPY_FILE_RANGE between two granted files"),
+	ALLOW_IF("fgetxattr", IS_NULL(3), "GETXATTR: has a granted file capabilities? With a size of 0: whether and how long, not what"),
 
 #if SANDBOX_SANITIZED
 #include "sandbox/rows_sanitizer.inc"

@@ -13,6 +13,7 @@ struct fuse_dev *fuse_dev_new(const struct ipc_config_transport *cfg)
 	dev->cfg = *cfg;
 	dev->timeout.sec = cfg->timeout_ns / 1000000000u;
 	dev->timeout.nsec = (uint32_t)(cfg->timeout_ns % 1000000000u);
+	dev->session = &dev->own_session;
 	dev->handles = handles_new(cfg->max_open_files + 1); /* the fsworker numbers its slots from 1 */
 	dev->pool = pool_new(cfg->thread_pool_size);
 	if (!dev->handles || !dev->pool) {
@@ -30,17 +31,17 @@ void fuse_dev_keep(struct fuse_dev *dev, struct state *s, const struct state_fet
 	dev->session = &s->head->session;
 	dev->session_flags = dev->session->flags;
 	dev->session_up = dev->session->up;
-	dev->locks = dev->session->locks;
 	s->lost = handles_keep(dev->handles, s, s->found && !(dev->cfg.flags & CFG_FORWARDED) ? f : NULL);
 }
 
 /* fuse_dev_session() - see fuse_dev.h. */
 void fuse_dev_session(struct fuse_dev *dev, uint64_t flags)
 {
+	/* The fsworker has ended all locks of the session before. */
+	for (unsigned i = 0; i < ARRAY_SIZE(dev->session->locked); i++)
+		__atomic_store_n(&dev->session->locked[i], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&dev->session_flags, flags, __ATOMIC_RELAXED);
 	__atomic_store_n(&dev->session_up, true, __ATOMIC_RELEASE);
-	if (!dev->session)
-		return;
 	__atomic_store_n(&dev->session->flags, flags, __ATOMIC_RELAXED);
 	__atomic_store_n(&dev->session->up, 1, __ATOMIC_RELEASE);
 }
@@ -49,18 +50,28 @@ void fuse_dev_session(struct fuse_dev *dev, uint64_t flags)
 void fuse_dev_no_session(struct fuse_dev *dev)
 {
 	__atomic_store_n(&dev->session_up, false, __ATOMIC_RELEASE);
-	if (dev->session)
-		__atomic_store_n(&dev->session->up, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&dev->session->up, 0, __ATOMIC_RELEASE);
 }
 
-/* fuse_dev_locks() - see fuse_dev.h. */
-void fuse_dev_locks(struct fuse_dev *dev)
+static uint32_t lock_bit(uint64_t nodeid)
 {
-	if (likely(__atomic_load_n(&dev->locks, __ATOMIC_RELAXED)))
-		return;
-	if (dev->session)
-		__atomic_store_n(&dev->session->locks, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&dev->locks, true, __ATOMIC_RELEASE);
+	return (uint32_t)(nodeid * 0x9e3779b97f4a7c15ull >> 32) % STATE_LOCKED_BITS;
+}
+
+/* fuse_dev_lock() - see fuse_dev.h. */
+void fuse_dev_lock(struct fuse_dev *dev, uint64_t nodeid)
+{
+	uint32_t bit = lock_bit(nodeid);
+
+	__atomic_fetch_or(&dev->session->locked[bit / 64], 1ull << bit % 64, __ATOMIC_RELEASE);
+}
+
+/* fuse_dev_may_be_locked() - see fuse_dev.h. */
+bool fuse_dev_may_be_locked(const struct fuse_dev *dev, uint64_t nodeid)
+{
+	uint32_t bit = lock_bit(nodeid);
+
+	return __atomic_load_n(&dev->session->locked[bit / 64], __ATOMIC_ACQUIRE) >> bit % 64 & 1;
 }
 
 /* What we take of what a guest offers, whatever the options say:

@@ -27,8 +27,8 @@ struct fuse_dev {
 	 * that lets other requests race its INIT gets either answer for them. */
 	uint64_t session_flags; /* FW_* INIT flags agreed on; see session_up */
 	bool session_up;
-	struct state_session *session; /* the same, for a successor; or NULL */
-	bool locks; /* atomic: somebody has locked something, here or in a process before: a RELEASE may end it. Never false again */
+	struct state_session *session; /* the same, for a successor, and which inodes were locked; own_session without one */
+	struct state_session own_session;
 	bool no_nowait_write; /* atomic: the share's file system was seen not to know it; a hint for new handles */
 
 	/* For INTERRUPT, which may come by another ring than the request it means. */
@@ -45,8 +45,11 @@ void fuse_dev_keep(struct fuse_dev *dev, struct state *s, const struct state_fet
 void fuse_dev_session(struct fuse_dev *dev, uint64_t flags);
 void fuse_dev_no_session(struct fuse_dev *dev);
 
-/* fuse_dev_locks() - before anybody locks a file. */
-void fuse_dev_locks(struct fuse_dev *dev);
+/* fuse_dev_lock() - before anybody locks a file. fuse_dev_may_be_locked() - has anybody since the session began, here or in a
+ * process before? Only then FLUSH and RELEASE may end a lock. True for others, too, that share a bit with such a file: they
+ * are asked of the fsworker for nothing. */
+void fuse_dev_lock(struct fuse_dev *dev, uint64_t nodeid);
+bool fuse_dev_may_be_locked(const struct fuse_dev *dev, uint64_t nodeid);
 
 /* fuse_dev_negotiate() - what both sides can do. Pure but for the configuration.
  * @in: the guest's; flags2 is 0 unless INIT_EXT. @out: the reply, filled.

@@ -177,7 +177,7 @@ static bool release_is_quiet(struct request *r, const struct fw_release_in *in)
 
 	if (r->q->asked)
 		return r->q->asked->type == IPC_CLOSE;
-	return plain && !(in->release_flags & FW_RELEASE_FLOCK_UNLOCK) && !__atomic_load_n(&dev->locks, __ATOMIC_RELAXED) &&
+	return plain && !(in->release_flags & FW_RELEASE_FLOCK_UNLOCK) && !fuse_dev_may_be_locked(dev, r->nodeid) &&
 	       handles_few(dev->handles);
 }
 
@@ -205,11 +205,26 @@ void request_release(struct request *r, const struct fuse_req *fr)
 	m->flock_unlock = !!(in->release_flags & FW_RELEASE_FLOCK_UNLOCK);
 }
 
+/* A local file system learns of an error when it is written to, not when a file is closed. So FLUSH ends locks, and else nothing. */
+static bool flush_is_nothing(struct request *r, uint64_t fh)
+{
+	struct handle *h = request_handle(r, fh);
+	bool nothing = h && h->nodeid == r->nodeid && h->local && !fuse_dev_may_be_locked(r->q->dev, r->nodeid);
+
+	handle_put(h);
+	return nothing;
+}
+
 void request_flush(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_flush_in *in = fr->arg;
-	struct ipc_flush_req *m = link_add(r, IPC_FLUSH, 0, NULL);
+	struct ipc_flush_req *m;
 
+	if (flush_is_nothing(r, in->fh)) {
+		request_reply_error(r, 0);
+		return;
+	}
+	m = link_add(r, IPC_FLUSH, 0, NULL);
 	if (!m)
 		return;
 	m->nodeid = r->nodeid;
@@ -365,7 +380,7 @@ void request_setlk(struct request *r, const struct fuse_req *fr)
 
 	if (lock_refused(r, in))
 		return;
-	fuse_dev_locks(r->q->dev);
+	fuse_dev_lock(r->q->dev, r->nodeid);
 	m = link_add(r, IPC_SETLK, 0, NULL);
 	if (!m)
 		return;

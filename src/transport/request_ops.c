@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 static void fill_cred(struct ipc_cred *c, const struct fuse_req *fr, uint32_t umask)
 {
@@ -357,6 +358,22 @@ void request_setxattr(struct request *r, const struct fuse_req *fr)
 			   (in->setxattr_flags & FW_SETXATTR_ACL_KILL_SGID);
 }
 
+/* Before each write and chown a guest's kernel asks whether the file has capabilities, which it would lose. An open file on a local
+ * file system tells itself that it has none. What it has, and any other attribute, is asked of the fsworker. */
+static bool has_no_capability(struct request *r, const struct fuse_req *fr)
+{
+	static const char name[] = "security.capability";
+	struct handle *h;
+	bool none;
+
+	if (r->q->asked || fr->name_len[0] != sizeof(name) - 1 || memcmp(fr->name[0], name, sizeof(name) - 1))
+		return false;
+	h = handles_get_of_node(r->q->dev->handles, r->nodeid);
+	none = h && h->local && fgetxattr(h->fd, name, NULL, 0) < 0 && errno == ENODATA;
+	handle_put(h);
+	return none;
+}
+
 void request_getxattr(struct request *r, const struct fuse_req *fr)
 {
 	const struct fw_getxattr_in *in = fr->arg;
@@ -364,6 +381,10 @@ void request_getxattr(struct request *r, const struct fuse_req *fr)
 
 	if (xattr_refused(r))
 		return;
+	if (has_no_capability(r, fr)) {
+		request_reply_error(r, ENODATA);
+		return;
+	}
 	m = ask_named(r, IPC_GETXATTR, fr);
 	if (!m)
 		return;

@@ -22,7 +22,7 @@
 #include <sys/uio.h>
 
 /* From one build to the next these structs may change: who finds another version, or another size of it, leaves it alone. */
-#define STATE_VERSION 2u
+#define STATE_VERSION 3u
 
 /* the device ----------------------------------------------------------------------------------------- */
 
@@ -98,10 +98,13 @@ struct state_conn {
 #define STATE_NUMBER(p) ((uint32_t)((p) >> 40))
 #define STATE_NUMBER_MAX 0xffffffu
 
+#define STATE_LOCKED_BITS 65536u
+
 struct state_session {
 	uint64_t flags;
 	uint32_t up;
-	uint32_t locks; /* see fuse_dev.locks */
+	uint32_t zero;
+	uint64_t locked[STATE_LOCKED_BITS / 64]; /* a bit for the hash of a nodeid: see fuse_dev_lock() */
 };
 
 struct state_head {

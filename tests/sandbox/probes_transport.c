@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 
 #define TRY(n, ...)                           \
 	static int try_##n(struct scene *s)   \
@@ -31,6 +32,8 @@ TRY(truncate_granted, SYS_ftruncate, s->file_fd, 0L)
 TRY(chmod_granted, SYS_fchmod, s->file_fd, 0777L)
 TRY(chown_granted, SYS_fchown, s->file_fd, 0L, 0L)
 TRY(xattr_granted, SYS_fsetxattr, s->file_fd, "user.x", "y", 1L, 0L)
+TRY(read_xattr_granted, SYS_fgetxattr, s->file_fd, "security.capability", s->dir, 64L)
+TRY(read_xattr_dirty, SYS_fgetxattr, s->file_fd, "security.capability", s->dir, 1L << 32)
 TRY(times_granted, SYS_utimensat, s->file_fd, NULL, NULL, 0L)
 TRY(lock_granted, SYS_flock, s->file_fd, 1L)
 TRY(record_lock_granted, SYS_fcntl, s->file_fd, (long)F_SETLK, NULL)
@@ -61,6 +64,8 @@ static int grant_works(struct scene *s)
 	if (memcmp(a, b, 16) != 0 || fallocate(s->file_fd, 0, 0, 4096) < 0 || lseek(s->file_fd, 0, SEEK_DATA) != 0)
 		return errno ? errno : 1;
 	if (copy_file_range(s->file_fd, &in, s->file_fd, &out, 16, 0) != 16)
+		return errno;
+	if (fgetxattr(s->file_fd, "security.capability", NULL, 0) >= 0 || (errno != ENODATA && errno != EOPNOTSUPP))
 		return errno;
 	if (fsync(s->file_fd) < 0 || fdatasync(s->file_fd) < 0 || fstat(s->file_fd, &st) < 0)
 		return errno;
@@ -195,6 +200,8 @@ static const struct probe probes[] = {
 	{ "refused: chmod a granted file", try_chmod_granted, REFUSED, 0, "fchmod", 0 },
 	{ "refused: chown a granted file", try_chown_granted, REFUSED, 0, "fchown", 0 },
 	{ "refused: xattr of a granted file", try_xattr_granted, REFUSED, 0, "fsetxattr", 0 },
+	{ "refused: read an xattr of a granted file", try_read_xattr_granted, REFUSED, 0, "fgetxattr", 0 },
+	{ "refused: the same by a dirty size", try_read_xattr_dirty, REFUSED, 0, "fgetxattr", 0 },
 	{ "refused: times of a granted file", try_times_granted, REFUSED, 0, "utimensat", 0 },
 	{ "refused: flock a granted file", try_lock_granted, REFUSED, 0, "flock", 0 },
 	{ "refused: record lock on a granted file", try_record_lock_granted, REFUSED, 0, "fcntl", 0 },

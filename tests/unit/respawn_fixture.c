@@ -120,7 +120,7 @@ static _Noreturn void transport_run(void)
 	log_level_limit = getenv("RESPAWN_DEBUG") ? LOG_LVL_DEBUG : LOG_LVL_WARN;
 	signal(SIGPIPE, SIG_IGN);
 	config = (struct ipc_config_transport){
-		.flags = CFG_HAS_TAG | CFG_POSIX_LOCK,
+		.flags = CFG_HAS_TAG | CFG_POSIX_LOCK | CFG_XATTR,
 		.nlinks = RINGS,
 		.config_queues = 1,
 		.thread_pool_size = 2,
@@ -395,11 +395,19 @@ static void serve(uint32_t link, const struct ipc_msg *m)
 		answer_open(m);
 		break;
 	case IPC_RELEASE:
-		request_of(((const struct ipc_release_req *)m->body)->lock_owner)->asked++;
+		request_of(((const struct ipc_release_req *)m->body)->nodeid)->closed++;
 		answer(m, 0);
 		break;
 	case IPC_CLOSE:
-		request_of(((const struct ipc_close_req *)m->body)->nodeid)->asked++;
+		request_of(((const struct ipc_close_req *)m->body)->nodeid)->closed++;
+		break;
+	case IPC_FLUSH:
+		request_of(((const struct ipc_flush_req *)m->body)->nodeid)->flushed++;
+		answer(m, 0);
+		break;
+	case IPC_GETXATTR:
+		request_of(((const struct ipc_getxattr_req *)m->body)->size)->asked++;
+		answer(m, ENODATA);
 		break;
 	case IPC_READ:
 		answer_read(m, bulk + link * IPC_BULK_LINK);

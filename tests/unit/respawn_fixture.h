@@ -36,7 +36,9 @@ struct guest_request {
 	uint64_t forgotten;
 	int file;         /* OPEN: of this; -1: ENOENT */
 	bool no_grant;    /* OPEN: without the descriptor */
-	uint64_t fh;      /* OPEN: what it got */
+	uint64_t fh;      /* OPEN: what it got; its nodeid is the request's number */
+	uint32_t closed;  /* OPEN: RELEASEs and CLOSEs of it */
+	uint32_t flushed; /* OPEN: FLUSHes */
 };
 
 struct world {

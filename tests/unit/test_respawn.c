@@ -116,11 +116,33 @@ static uint32_t open_file(int fd, uint32_t flags, bool no_grant)
 	return n;
 }
 
-static uint32_t release(uint64_t fh)
+/* @file: the OPEN. */
+static uint32_t release(uint32_t file)
 {
-	struct fw_release_in in = { .fh = fh, .lock_owner = world.nreq + 1 };
+	struct fw_release_in in = { .fh = world.req[file].fh };
 
-	return guest_add(1, FW_RELEASE, 0, &in, sizeof(in), NULL, 0, 8);
+	return guest_add(1, FW_RELEASE, file, &in, sizeof(in), NULL, 0, 8);
+}
+
+static void flush(uint32_t file)
+{
+	struct fw_flush_in in = { .fh = world.req[file].fh, .lock_owner = 5 };
+
+	guest_add(1, FW_FLUSH, file, &in, sizeof(in), NULL, 0, 8);
+	guest_kick(1);
+	world_wait_all();
+}
+
+/* The fsworker tells by the size which request it is. */
+static uint32_t getxattr_of(uint32_t file, const char *name)
+{
+	struct fw_getxattr_in in = { .size = world.nreq + 1 };
+
+	guest_add(1, FW_GETXATTR, file, &in, sizeof(in), name, (uint32_t)strlen(name) + 1, 64);
+	guest_kick(1);
+	world_wait_all();
+	ck_assert_int_eq(world.req[world.nreq].error, ENODATA);
+	return world.req[world.nreq].asked;
 }
 
 /* @offset 0: by the link, where it is the request's number. */
@@ -216,7 +238,7 @@ static void names(void)
 static void contents(void)
 {
 	uint32_t a = open_file(file_fd, O_RDWR, false), b = open_file(append_fd, O_RDWR | O_APPEND, false),
-		 c = open_file(write_only_fd, O_WRONLY | O_APPEND, false), d = open_file(file_fd, O_RDWR, true), n[8];
+		 c = open_file(write_only_fd, O_WRONLY | O_APPEND, false), d = open_file(file_fd, O_RDWR, true), n[7];
 	char bulk[512];
 	uint32_t size;
 
@@ -253,17 +275,51 @@ static void contents(void)
 	wait_ok(n[6]);
 	if (!grant_may_be_lost)
 		ck_assert_uint_eq(world.forwarded, 0);
-	n[7] = release(world.req[a].fh);
-	release(world.req[b].fh);
-	release(world.req[c].fh);
-	release(world.req[d].fh);
+	release(a);
+	release(b);
+	release(c);
+	release(d);
 	guest_kick(1);
 	world_wait_all();
 	/* RELEASE is answered before the fsworker is told. */
-	for (uint32_t i = n[7]; i <= world.nreq; i++)
-		while (world.req[i].asked == 0)
+	for (uint32_t i = a; i <= d; i++)
+		while (world.req[i].closed == 0)
 			world_pump(10);
-	asked_once(n[7]);
+}
+
+/* What an open file on a local file system can tell itself, the fsworker is not asked; FLUSH once it may end a lock. */
+static void closes(void)
+{
+	uint32_t a = open_file(file_fd, O_RDWR, false), b = open_file(file_fd, O_RDWR, true);
+	struct fw_lk_in in = { .owner = world.nreq + 1, .end = INT64_MAX, .type = F_WRLCK };
+
+	guest_kick(1);
+	world_wait_all();
+	in.fh = world.req[a].fh;
+	flush(b);
+	ck_assert_uint_eq(world.req[b].flushed, 1);
+	ck_assert_uint_eq(getxattr_of(b, "security.capability"), 1);
+	if (!grant_may_be_lost) {
+		flush(a);
+		ck_assert_uint_eq(world.req[a].flushed, 0);
+		ck_assert_uint_eq(getxattr_of(a, "security.capability"), 0);
+		ck_assert_uint_eq(getxattr_of(a, "security.capabilit"), 1);
+		ck_assert_uint_eq(getxattr_of(a, "security.capability2"), 1);
+	}
+	world.hold_locks = false;
+	in.owner = world.nreq + 1;
+	wait_ok((guest_add(1, FW_SETLK, a, &in, sizeof(in), NULL, 0, 8), guest_kick(1), world.nreq));
+	world.req[a].flushed = 0;
+	for (uint32_t i = 1; i <= 3; i++) {
+		flush(a);
+		ck_assert_uint_eq(world.req[a].flushed, i);
+	}
+	release(a);
+	release(b);
+	guest_kick(1);
+	world_wait_all();
+	ck_assert_uint_eq(world.req[a].closed, 1);
+	ck_assert_uint_eq(world.req[b].closed, 1);
 }
 
 static void check_appended(void)
@@ -325,10 +381,12 @@ static void end_of_life(void)
 	vmm_stop(0);
 	vmm_stop(1);
 	vmm_disconnect();
-	for (uint32_t i = 1; i <= world.nreq; i++)
+	for (uint32_t i = 1; i <= world.nreq; i++) {
+		ck_assert_uint_le(world.req[i].closed, 1);
 		if (world.req[i].forgotten)
 			ck_assert_msg(world.req[i].forgotten == 3, "%llu lookups instead of 3 were forgotten",
 				      (unsigned long long)world.req[i].forgotten);
+	}
 }
 
 static void life_of_requests(void)
@@ -338,6 +396,7 @@ static void life_of_requests(void)
 	begin_session();
 	names();
 	contents();
+	closes();
 	check_appended();
 	locks();
 	end_of_life();
