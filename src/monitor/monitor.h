@@ -62,6 +62,7 @@ struct child {
 	int exe_fd;                             /* its executable: what served, serves again */
 	int next_exe_fd;                        /* the one to be tried in its place (SIGHUP), or -1 */
 	bool tries_next;                        /* this process was made of that */
+	bool stays;                             /* that came to nothing: it is still what it was before the last SIGHUP */
 	uint32_t generation;
 	struct holders own;                     /* of this process */
 	struct holders before[IPC_FETCH_MAX];   /* of those whose descriptors it takes over; newest first */
@@ -169,6 +170,12 @@ bool logsink_over_rate(const struct child *c) NODISCARD;
 /* syslog_out.c */
 void syslog_open(void);
 void syslog_line(int level, const char *text, size_t len);
+
+/* notify.c */
+void notify_open(void);
+void notify_ready(const char *status);
+void notify_reloading(void);
+void notify_stopping(void);
 
 /* supervise.c */
 void supervise_run(struct monitor *m);

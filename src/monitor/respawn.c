@@ -135,6 +135,7 @@ static void say_waiting(const struct monitor *m)
 			return;
 	/* On stderr even with --syslog: management software waits for this line there. */
 	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+	notify_ready("serving");
 }
 
 static int tell(struct child *c, uint16_t type)

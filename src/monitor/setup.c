@@ -213,6 +213,7 @@ int setup_all(struct monitor *m, const struct config *cfg)
 		return r;
 	log_level_limit = cfg->log_level;
 	logsink_start(cfg->syslog);
+	notify_open();
 	if (m->nofile_lowered)
 		log_info("the descriptor limit is %llu, below the hard limit: the host needs %u of fs.file-max itself",
 			 (unsigned long long)m->nofile_lowered, FILE_MAX_RESERVE);

@@ -237,6 +237,7 @@ static void wait_for_end(struct monitor *m, int64_t patience_ms)
 
 static void end_children(struct monitor *m)
 {
+	notify_stopping();
 	/* The transport first: for one that still serves, the end of the fsworker is an error to report. */
 	close_fd(&m->child[ROLE_TRANSPORT].channel);
 	wait_for_end(m, END_PATIENCE_MS);

@@ -37,12 +37,14 @@ int upgrade_open(const struct role *role, const struct config *cfg, bool in_sand
  */
 void upgrade_begin(struct monitor *m)
 {
+	notify_reloading();
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		struct child *c = &m->child[i];
 		int fd = c->role->respawns ? upgrade_open(c->role, m->cfg, true) : -1;
 
 		if (!c->role->respawns)
 			continue;
+		c->stays = fd < 0;
 		if (fd < 0) {
 			log_err("cannot execute '%s': %s: the %s stays as it is", c->role->path(m->cfg), strerror(-fd), c->role->name);
 			continue;
@@ -76,6 +78,12 @@ void upgrade_step(struct monitor *m)
 	}
 	m->upgrade = false;
 	log_info("SIGHUP: done");
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (m->child[i].stays) {
+			notify_ready("serving; not all processes could be replaced: see the log");
+			return;
+		}
+	notify_ready("serving; all processes were replaced by the executables on disk");
 }
 
 /**
@@ -86,6 +94,7 @@ bool upgrade_failed(struct child *c)
 	if (!c->tries_next)
 		return false;
 	c->tries_next = false;
+	c->stays = true;
 	log_err("the new executable of the %s cannot take over: the old one goes on", c->role->name);
 	close_fd(&c->next_exe_fd);
 	return true;

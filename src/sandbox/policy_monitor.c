@@ -55,8 +55,8 @@ static const struct sandbox_syscall calls[] = {
 	ALLOW("fcntl", "their seals; descriptors of a child"),
 	ALLOW("unlink", "removes socket and lock file at the end"),
 	ALLOW("unlinkat", "the same, on arm64"),
-	ALLOW_IF("socket", IS(0, AF_UNIX), "syslog, when its daemon was restarted"),
-	ALLOW("connect", "syslog, when its daemon was restarted"),
+	ALLOW_IF("socket", IS(0, AF_UNIX), "syslog and the service manager, when they were restarted"),
+	ALLOW("connect", "syslog and the service manager, when they were restarted"),
 
 	/* own: starting a child */
 	ALLOW("clone3", "a child in its namespaces"),

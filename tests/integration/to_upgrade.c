@@ -4,7 +4,10 @@
 #define _GNU_SOURCE 1
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "crash.h"
@@ -123,6 +126,118 @@ START_TEST(during_a_start)
 }
 END_TEST
 
+static int manager;
+
+/* A service manager's socket; an abstract one as well. */
+static void manage(bool abstract)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	socklen_t len;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%c%.90s.notify", abstract ? '@' : '/', env.socket + 1);
+	ck_ok(setenv("NOTIFY_SOCKET", a.sun_path, 1));
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(a.sun_path) + !abstract);
+	if (abstract)
+		a.sun_path[0] = '\0';
+	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_ok(bind(manager, (struct sockaddr *)&a, len));
+}
+
+/* The next message must begin with this; its status is text. */
+static void told(const char *first, const char *status)
+{
+	struct pollfd p = { .fd = manager, .events = POLLIN };
+	char text[512];
+	ssize_t n;
+
+	ck_assert_msg(poll(&p, 1, vuf_timeout_ms()) == 1, "the service manager was not told %s", first);
+	n = recv(manager, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	ck_assert_msg(!strncmp(text, first, strlen(first)), "the service manager was told %s instead of %s", text, first);
+	ck_assert_msg(strstr(text, "\nSTATUS=") && strstr(text, status), "%s", text);
+}
+
+/* By the clock that is in the message, the manager knows that it is later than its signal. */
+static void told_reloading(int64_t not_before_us)
+{
+	char text[512];
+	const char *at;
+	ssize_t n = recv(manager, text, sizeof(text) - 1, 0);
+
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	ck_assert_msg(!strncmp(text, "RELOADING=1\n", 12), "%s", text);
+	at = strstr(text, "\nMONOTONIC_USEC=");
+	ck_assert_ptr_nonnull(at);
+	ck_assert_int_ge(atoll(at + 16), not_before_us);
+}
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+START_TEST(service_manager_is_told)
+{
+	int64_t then;
+
+	manage(_i);
+	begin();
+	told("READY=1\n", "serving");
+	install(good);
+	then = now_us();
+	ck_ok(kill(env.d.pid, SIGHUP));
+	told_reloading(then);
+	told("READY=1\n", "all processes were replaced");
+	install("/bin/false");
+	ck_ok(kill(env.d.pid, SIGHUP));
+	told_reloading(then);
+	told("READY=1\n", "not all processes");
+	still_serves();
+	ck_ok(unlink(exe));
+	ck_ok(kill(env.d.pid, SIGHUP));
+	told_reloading(then);
+	told("READY=1\n", "not all processes");
+	install(good);
+	ck_ok(kill(env.d.pid, SIGHUP));
+	told_reloading(then);
+	told("READY=1\n", "all processes were replaced");
+	ck_ok(kill(env.d.pid, SIGTERM));
+	told("STOPPING=1\n", "ending");
+	tu_expect_exit(&env, 0);
+}
+END_TEST
+
+/* A manager that is not there, or whose queue is full, holds nobody up. */
+START_TEST(service_manager_is_gone)
+{
+	static const char *const names[] = { "/nowhere/notify", "vsock:2:1", "@", "/" };
+
+	ck_ok(setenv("NOTIFY_SOCKET", names[_i], 1));
+	begin();
+	ck_assert_uint_ge(crash_said(&env, "NOTIFY_SOCKET: "), 1);
+	reload("SIGHUP: done");
+}
+END_TEST
+
+START_TEST(service_manager_is_slow)
+{
+	manage(false);
+	begin();
+	/* Some of these find its queue full. */
+	for (int i = 0; i < 30; i++) {
+		ck_ok(kill(env.d.pid, SIGHUP));
+		still_serves();
+	}
+	reload("SIGHUP: done");
+	told("READY=1\n", "serving");
+}
+END_TEST
+
 /**
  * upgrade_case() - SIGHUP
  *
@@ -136,5 +251,8 @@ TCase *upgrade_case(void)
 	tcase_add_test(tc, new_one_does_not_work);
 	tcase_add_test(tc, new_one_is_missing);
 	tcase_add_loop_test(tc, during_a_start, 0, 8);
+	tcase_add_loop_test(tc, service_manager_is_told, 0, 2);
+	tcase_add_loop_test(tc, service_manager_is_gone, 0, 4);
+	tcase_add_test(tc, service_manager_is_slow);
 	return tc;
 }
