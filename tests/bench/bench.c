@@ -365,6 +365,7 @@ int main(int argc, char **argv)
 		       "p99 us", "cpu us/op", "MB/s", "kicks", "calls", "MiB");
 		run_set(work_names);
 		run_set(work_data);
+		run_set(work_file);
 		run_set(work_mix);
 		if (wanted("plain"))
 			run_plain();

@@ -22,7 +22,7 @@
 #define BENCH_DIR_ENTRIES 10000
 #define BENCH_QUEUES 8
 #define BENCH_DEPTH 64
-#define BENCH_SLOT_REQS 4
+#define BENCH_SLOT_REQS 11
 #define BENCH_MIX 5
 #define BENCH_PAGE 4096u
 #define BENCH_BLOCK (1u << 20)
@@ -164,7 +164,7 @@ unsigned int procs_descriptors(pid_t daemon);
 int procs_pin(enum bench_cpus cpus, bool daemon);
 
 /* work_*.c */
-extern const struct workload work_names[], work_data[], work_mix[];
+extern const struct workload work_names[], work_data[], work_file[], work_mix[];
 
 /* plain.c */
 int plain_run(const char *dir, bool write, double seconds, struct measured *m);
