@@ -62,6 +62,7 @@ struct child {
 	int exe_fd;                             /* its executable: what served, serves again */
 	int next_exe_fd;                        /* the one to be tried in its place (SIGHUP), or -1 */
 	bool tries_next;                        /* this process was made of that */
+	bool given_up;                          /* it is not started any more */
 	bool stays;                             /* that came to nothing: it is still what it was before the last SIGHUP */
 	uint32_t generation;
 	struct holders own;                     /* of this process */
@@ -97,6 +98,7 @@ struct monitor {
 	uint32_t max_open_files;
 	uint64_t nofile_lowered; /* the descriptor limit, where fs.file-max keeps it below the hard limit; else 0 */
 	struct child child[ROLE_COUNT];
+	uint32_t reloads; /* SIGHUPs */
 	bool upgrade;     /* SIGHUP: children that are still to be replaced by what is on disk now */
 	bool stop;        /* end the daemon */
 	bool killing;     /* and kill what does not end by itself */
@@ -173,6 +175,7 @@ void syslog_line(int level, const char *text, size_t len);
 
 /* notify.c */
 void notify_open(void);
+bool notify_flush(void);
 void notify_ready(const char *status);
 void notify_reloading(void);
 void notify_stopping(void);

@@ -2,6 +2,9 @@
  *
  * Role: monitor. That library would bring four others for compression and cryptography into root's one process, for a protocol of
  * one datagram of lines to the socket that $NOTIFY_SOCKET names. Children do not get that variable (spawn.c).
+ *
+ * The monitor waits for nobody, and a manager that never hears READY=1 kills a daemon that serves. So what finds its queue full is
+ * kept, and sent again and again from the monitor's loop.
  */
 #include "monitor/monitor.h"
 
@@ -9,11 +12,19 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <stdlib.h>
 #include <time.h>
+
+#define KEPT 4u /* messages; of more, the oldest say least */
 
 static struct sockaddr_un manager;
 static socklen_t manager_len; /* 0: nobody wants to know */
 static int notify_fd = -1;
+static struct {
+	char text[200];
+	size_t len;
+} kept[KEPT];
+static unsigned int nkept;
 
 static bool reach(void)
 {
@@ -32,10 +43,11 @@ static bool reach(void)
  */
 void notify_open(void)
 {
-	const char *name = getenv("NOTIFY_SOCKET");
+	const char *name = getenv("NOTIFY_SOCKET"), *whose = getenv("SYSTEMD_EXEC_PID");
 	size_t len = name ? strlen(name) : 0;
 
-	if (len == 0)
+	/* A management stack that is a service itself has passed its own variables on: it is not us that its manager waits for. */
+	if (len == 0 || (whose && strtol(whose, NULL, 10) != getpid()))
 		return;
 	if ((name[0] != '/' && name[0] != '@') || len < 2 || len >= sizeof(manager.sun_path)) {
 		log_warn("NOTIFY_SOCKET: '%s' is no name of a UNIX socket: the service manager is told nothing", name);
@@ -54,30 +66,52 @@ void notify_open(void)
 	}
 }
 
-/* A manager that was started again listens on another socket of the same name. One whose queue is full is not waited for. */
-static void tell(const char *text, size_t len)
+/* A manager that was started again listens on another socket of the same name. 0 or a positive errno. */
+static int put(const char *text, size_t len)
 {
-	if (manager_len == 0)
-		return;
 	for (int i = 0; i < 2; i++) {
 		if (notify_fd < 0 && !reach())
-			return;
+			return errno;
 		if (send(notify_fd, text, len, MSG_NOSIGNAL) >= 0)
-			return;
-		if (errno == EAGAIN || errno == ENOBUFS) {
-			log_warn("the service manager takes no more messages: it was not told");
-			return;
-		}
+			return 0;
+		if (errno == EAGAIN || errno == ENOBUFS)
+			return EAGAIN;
 		close_fd(&notify_fd);
 	}
+	return errno;
+}
+
+/**
+ * notify_flush() - send what has found no room so far.
+ *
+ * Return: whether there is still something.
+ */
+bool notify_flush(void)
+{
+	while (nkept) {
+		int r = put(kept[0].text, kept[0].len);
+
+		if (r == EAGAIN)
+			return true;
+		if (r)
+			log_warn("the service manager cannot be told: %s", strerror(r));
+		memmove(&kept[0], &kept[1], --nkept * sizeof(kept[0]));
+	}
+	return false;
 }
 
 static void tell_line(const char *first, const char *status)
 {
-	char text[200];
-	int n = snprintf(text, sizeof(text), "%s\nSTATUS=%s\n", first, status);
+	int n;
 
-	tell(text, MIN((size_t)n, sizeof(text) - 1));
+	if (manager_len == 0)
+		return;
+	if (nkept == KEPT)
+		memmove(&kept[0], &kept[1], --nkept * sizeof(kept[0]));
+	n = snprintf(kept[nkept].text, sizeof(kept[nkept].text), "%s\nSTATUS=%s\n", first, status);
+	kept[nkept].len = MIN((size_t)n, sizeof(kept[nkept].text) - 1);
+	nkept++;
+	(void)notify_flush();
 }
 
 /**

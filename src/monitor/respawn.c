@@ -49,6 +49,9 @@ static void plan(struct monitor *m, struct child *c)
 		return;
 	/* The transport sees the end of its links, and answers all that it is asked from now on by EIO. */
 	c->start_at_ms = 0;
+	c->given_up = true;
+	m->upgrade = false;
+	notify_ready("the fsworker could not be started: the guest gets I/O errors; only a new start helps");
 	for (uint32_t i = 0; i < m->cfg->nlinks; i++)
 		shutdown(m->links[i][1], SHUT_RDWR);
 	log_err("the fsworker could not be started %u times: the guest gets I/O errors from now on", c->failures);

@@ -23,6 +23,7 @@
 #define LOG_BATCH 64u         /* records of one child before the others have their turn */
 #define LOG_LAST_WORDS 4096u  /* records that are heard from one that has ended; more than a socket holds */
 #define REAP_PAUSE_MS 50      /* until holders that were told to end are looked for again */
+#define NOTIFY_PAUSE_MS 20    /* until a service manager that took no more is told again */
 #define END_PATIENCE_MS 5000  /* for a child to end by itself; then again once it was killed */
 
 #define SETS_MAX (1 + IPC_FETCH_MAX) /* of holders, that a role can have */
@@ -182,6 +183,8 @@ static void wait_and_hear(struct monitor *m, int64_t ms)
 				*held++ = (struct pollfd){ .fd = there ? h->channel : -1, .events = POLLIN };
 			}
 	}
+	if (notify_flush() && (ms < 0 || ms > NOTIFY_PAUSE_MS))
+		ms = NOTIFY_PAUSE_MS;
 	if (holders_ending() && (ms < 0 || ms > REAP_PAUSE_MS))
 		ms = REAP_PAUSE_MS;
 	t = (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
 
 /**
  * upgrade_open() - the executable of a role that is on disk now.
@@ -32,12 +33,28 @@ int upgrade_open(const struct role *role, const struct config *cfg, bool in_sand
 	return r;
 }
 
+/* How a reload ended. The number tells one from the one before. */
+static void say_done(struct monitor *m, const char *how)
+{
+	char status[120];
+
+	snprintf(status, sizeof(status), "reload %u: %s", m->reloads, how);
+	notify_ready(status);
+}
+
 /**
  * upgrade_begin() - open all that is new; a file that is missing leaves its child alone.
  */
 void upgrade_begin(struct monitor *m)
 {
+	m->reloads++;
 	notify_reloading();
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (m->child[i].given_up) {
+			log_err("SIGHUP: the %s was given up: start the daemon anew, and the guest", m->child[i].role->name);
+			say_done(m, "nothing was replaced: a process had been given up, only a new start helps");
+			return;
+		}
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		struct child *c = &m->child[i];
 		int fd = c->role->respawns ? upgrade_open(c->role, m->cfg, true) : -1;
@@ -61,6 +78,8 @@ void upgrade_begin(struct monitor *m)
  */
 void upgrade_step(struct monitor *m)
 {
+	bool stays = false;
+
 	if (!m->upgrade)
 		return;
 	for (size_t i = 0; i < ROLE_COUNT; i++)
@@ -69,6 +88,7 @@ void upgrade_step(struct monitor *m)
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		struct child *c = &m->child[i];
 
+		stays |= c->stays;
 		if (c->next_exe_fd < 0)
 			continue;
 		log_debug("the %s is to be replaced", c->role->name);
@@ -78,12 +98,8 @@ void upgrade_step(struct monitor *m)
 	}
 	m->upgrade = false;
 	log_info("SIGHUP: done");
-	for (size_t i = 0; i < ROLE_COUNT; i++)
-		if (m->child[i].stays) {
-			notify_ready("serving; not all processes could be replaced: see the log");
-			return;
-		}
-	notify_ready("serving; all processes were replaced by the executables on disk");
+	say_done(m, stays ? "not all processes could be replaced, see the log; serving" :
+			    "all processes but the first were replaced; serving");
 }
 
 /**

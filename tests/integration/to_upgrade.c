@@ -136,6 +136,7 @@ static void manage(bool abstract)
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%c%.90s.notify", abstract ? '@' : '/', env.socket + 1);
 	ck_ok(setenv("NOTIFY_SOCKET", a.sun_path, 1));
+	unsetenv("SYSTEMD_EXEC_PID"); /* whoever runs the tests may be a service */
 	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(a.sun_path) + !abstract);
 	if (abstract)
 		a.sun_path[0] = '\0';
@@ -192,7 +193,7 @@ START_TEST(service_manager_is_told)
 	then = now_us();
 	ck_ok(kill(env.d.pid, SIGHUP));
 	told_reloading(then);
-	told("READY=1\n", "all processes were replaced");
+	told("READY=1\n", "all processes but the first were replaced");
 	install("/bin/false");
 	ck_ok(kill(env.d.pid, SIGHUP));
 	told_reloading(then);
@@ -205,14 +206,29 @@ START_TEST(service_manager_is_told)
 	install(good);
 	ck_ok(kill(env.d.pid, SIGHUP));
 	told_reloading(then);
-	told("READY=1\n", "all processes were replaced");
+	told("READY=1\n", "all processes but the first were replaced");
 	ck_ok(kill(env.d.pid, SIGTERM));
 	told("STOPPING=1\n", "ending");
 	tu_expect_exit(&env, 0);
 }
 END_TEST
 
-/* A manager that is not there, or whose queue is full, holds nobody up. */
+/* What is in its environment is a manager's of another process. */
+START_TEST(service_manager_of_another)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	manage(false);
+	ck_ok(setenv("SYSTEMD_EXEC_PID", pid, 1));
+	begin();
+	reload("SIGHUP: done");
+	ck_assert_int_eq(recv(manager, pid, sizeof(pid), MSG_DONTWAIT), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+}
+END_TEST
+
+/* A manager that is not there holds nobody up. */
 START_TEST(service_manager_is_gone)
 {
 	static const char *const names[] = { "/nowhere/notify", "vsock:2:1", "@", "/" };
@@ -224,17 +240,28 @@ START_TEST(service_manager_is_gone)
 }
 END_TEST
 
+/* Nor does one whose queue is full; it is told when there is room again. */
 START_TEST(service_manager_is_slow)
 {
+	int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), full = 0;
+	struct sockaddr_un a;
+	socklen_t len = sizeof(a);
+	char text[16];
+
 	manage(false);
+	ck_ok(getsockname(manager, (struct sockaddr *)&a, &len));
+	ck_ok(connect(other, (struct sockaddr *)&a, len));
+	while (send(other, "FULL", 4, MSG_DONTWAIT) == 4)
+		full++;
+	ck_assert_int_eq(errno, EAGAIN);
 	begin();
-	/* Some of these find its queue full. */
-	for (int i = 0; i < 30; i++) {
-		ck_ok(kill(env.d.pid, SIGHUP));
-		still_serves();
-	}
 	reload("SIGHUP: done");
+	for (int i = 0; i < full; i++)
+		ck_assert_int_eq(recv(manager, text, sizeof(text), 0), 4);
 	told("READY=1\n", "serving");
+	told("RELOADING=1\n", "replacing");
+	told("READY=1\n", "reload 1: all processes but the first were replaced");
+	close(other);
 }
 END_TEST
 
@@ -252,6 +279,7 @@ TCase *upgrade_case(void)
 	tcase_add_test(tc, new_one_is_missing);
 	tcase_add_loop_test(tc, during_a_start, 0, 8);
 	tcase_add_loop_test(tc, service_manager_is_told, 0, 2);
+	tcase_add_test(tc, service_manager_of_another);
 	tcase_add_loop_test(tc, service_manager_is_gone, 0, 4);
 	tcase_add_test(tc, service_manager_is_slow);
 	return tc;
