@@ -225,6 +225,10 @@ START_TEST(given_up)
 	ck_err(fs_read(FS, node, fh + 1, text, sizeof(text), 0, O_RDWR), EIO);
 	ck_ok(vu_get_features(&env.dev.vu, &features));
 	ck_assert_int_eq(daemon_wait(&env.d, 0), -ETIMEDOUT);
+	/* New executables cannot mend it, and who asks for them hears so. */
+	ck_ok(kill(env.d.pid, SIGHUP));
+	for (int64_t end = crash_now_ms() + vuf_timeout_ms(); !crash_said(&env, "start the daemon anew"); crash_sleep_us(5000))
+		ck_assert_int_lt(crash_now_ms(), end);
 	tu_stop(&env);
 }
 END_TEST

@@ -2,6 +2,7 @@
  * Processes of the daemon are killed while a client works: it must notice
  * nothing but time.
  */
+#include <signal.h>
 #include "test-crash.h"
 
 #define TEST_TIMEOUT_S 180
@@ -52,5 +53,7 @@ static Suite *make_suite(void)
 
 int main(int argc, char **argv)
 {
+	/* nohup(1) and some runners of tests start us with it ignored, and the daemon heeds that. */
+	signal(SIGHUP, SIG_DFL);
 	return tu_main(argc, argv, make_suite);
 }
