@@ -3,7 +3,7 @@
  *
  * killer --monitor=PID [OPTION]...
  *   --roles=LIST      of fsworker, transport, keeper (those who serve) and holder (who keep
- *                     descriptors); default: fsworker
+ *                     descriptors); default: all
  *   --signals=LIST    of KILL; SEGV, a real fault; SYS, a system call that the filter refuses; STOP,
  *                     followed by CONT; default: all
  *   --interval=A-B    milliseconds from one to the next (50-500)
@@ -437,7 +437,7 @@ int main(int argc, char **argv)
 {
 	unsigned long total = 0;
 
-	k.role[0] = true;
+	memset(k.role, 1, sizeof(k.role));
 	memset(k.way, 1, sizeof(k.way));
 	for (int i = 1; i < argc; i++)
 		parse(argv[i]);

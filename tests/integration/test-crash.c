@@ -3,6 +3,7 @@
  * nothing but time.
  */
 #include <signal.h>
+
 #include "test-crash.h"
 
 #define TEST_TIMEOUT_S 180
