@@ -10,9 +10,9 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <stdlib.h>
 #include <time.h>
 
 #define KEPT 4u /* messages; of more, the oldest say least */

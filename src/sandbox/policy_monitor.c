@@ -134,8 +134,8 @@ static const struct sandbox_policy *const children[] = { &policy_transport, &pol
 static const char *const other[] = {
 	"namespaces: the host's",
 	"process: no_new_privs, not dumpable, no core dump (RLIMIT_CORE 1)",
-	"descriptors: listening socket, lock file, sockets to syslog and to the service manager, shared directory (O_PATH), channels and logs of the children, their",
-	"    pidfds and mount namespace, shared memory that it does not map",
+	"descriptors: listening socket, lock file, sockets to syslog and to the service manager, shared directory (O_PATH),",
+	"    channels and logs of the children, their pidfds and mount namespace, shared memory that it does not map",
 	NULL,
 };
 

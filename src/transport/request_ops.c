@@ -359,7 +359,8 @@ void request_setxattr(struct request *r, const struct fuse_req *fr)
 }
 
 /* Before each write and chown a guest's kernel asks whether the file has capabilities, which it would lose. An open file on a local
- * file system tells itself that it has none; that may have to be read from the disk, once. What it has, and any other attribute, is asked of the fsworker. */
+ * file system tells itself that it has none; that may have to be read from the disk, once. What it has, and any other attribute, is
+ * asked of the fsworker. */
 static bool has_no_capability(struct request *r, const struct fuse_req *fr)
 {
 	static const char name[] = "security.capability";
